@@ -1,0 +1,1 @@
+"""How experts are kept in use: one file per balancer."""

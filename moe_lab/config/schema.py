@@ -1,0 +1,192 @@
+"""Every setting: its name, default, range, unit and meaning."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from moe_lab.config.methods import Method, OneOf, Settings, WeightedMethod
+from moe_lab.registry import BALANCERS, ROUTERS
+
+SeqLen = Annotated[int, Field(ge=8, le=65536, description="Tokens per sequence.")]
+
+
+class Domains(Settings):
+    """Synthetic language: domains with known laws, whose best possible loss is computed exactly."""
+
+    source: Literal["domains"] = Field("domains", description="Where tokens come from.")
+    generator: Literal["common_zipf", "permuted_zipf"] = Field(
+        "common_zipf",
+        description="How the domains' laws are drawn: with a common Zipf part, or all different.",
+    )
+    n_domains: int = Field(8, ge=1, le=256, description="Number of latent domains.")
+    vocab_size: int = Field(256, ge=8, le=65536, description="Number of different tokens.")
+    common: float = Field(
+        0.5, gt=0, le=1, description="Share of every next-token law that is common to all domains."
+    )
+    zipf: float = Field(1.2, ge=0, le=10, description="Exponent of the common Zipf law.")
+    seq_len: SeqLen = 64
+
+
+class Text(Settings):
+    """A file, read as bytes."""
+
+    source: Literal["text"] = Field(description="Where tokens come from.")
+    path: str = Field(
+        min_length=1,
+        description="The file; relative to this config, or on the command line to where you are.",
+    )
+    seq_len: SeqLen = 64
+
+
+def _source(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return str(value.get("source", "domains"))
+    return getattr(value, "source", None)
+
+
+DATA: dict[str, type[Settings]] = {"domains": Domains, "text": Text}
+Data = Annotated[
+    Annotated[Domains, Tag("domains")] | Annotated[Text, Tag("text")], Discriminator(_source)
+]
+
+
+def _block_indices(value: Any) -> Any:
+    distinct = isinstance(value, tuple) and value and len(set(map(repr, value))) == len(value)
+    indices = distinct and all(type(item) is int and item >= 0 for item in value)
+    if value != "all" and not indices:
+        raise PydanticCustomError(
+            "block_indices", "not all, and not a list of distinct block indices"
+        )
+    return value
+
+
+class Model(Settings):
+    """The language model around the experts."""
+
+    n_layers: int = Field(2, ge=1, le=256, description="Transformer blocks.")
+    d_model: int = Field(64, ge=8, le=65536, description="Width of the residual stream.")
+    n_heads: int = Field(4, ge=1, le=1024, description="Attention heads per block.")
+    d_expert: int = Field(64, ge=8, le=65536, description="Hidden width of one expert.")
+    moe_layers: Annotated[Literal["all"] | tuple[int, ...], BeforeValidator(_block_indices)] = (
+        Field("all", description="Blocks that have experts: all, or a list of indices from 0.")
+    )
+    embedding_std: float = Field(
+        1.0, gt=0, le=1e3, description="Standard deviation of the token embeddings at the start."
+    )
+
+
+def _default(name: str) -> Any:
+    return name  # the name of a method, which validation turns into its settings
+
+
+class Moe(Settings):
+    """The experts and the levers against their collapse."""
+
+    n_experts: int = Field(8, ge=2, le=1024, description="Experts per MoE layer, E.")
+    top_k: int = Field(1, ge=1, le=1024, description="Experts per token, k.")
+    alpha: float = Field(
+        0.01,
+        ge=0,
+        le=1e6,
+        description="Weight of the balance loss in the training loss; 0: measured, not trained on.",
+    )
+    noise: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="Standard deviation of Gaussian noise on the selection logits; training only.",
+    )
+    capacity_factor: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        description="Slots per expert are ceil(factor * k * tokens / E); null: no limit.",
+    )
+    router: Annotated[Method, OneOf(ROUTERS)] = Field(
+        _default("top_k"), validate_default=True, description="How tokens choose experts."
+    )
+    balance: Annotated[Method, OneOf(BALANCERS)] = Field(
+        _default("switch"), validate_default=True, description="The balancer that alpha weighs."
+    )
+    extra: tuple[Annotated[WeightedMethod, OneOf(BALANCERS, WeightedMethod)], ...] = Field(
+        (), description="Further balancers, each with its own weight."
+    )
+    init_std: float = Field(
+        0.02, ge=0, le=1e3, description="Standard deviation of the router's weights at the start."
+    )
+    init_tilt: float = Field(
+        0.0,
+        ge=-1e6,
+        le=1e6,
+        description="Trainable bias of expert 0 at the start, in logits: an installed imbalance.",
+    )
+    eval_capacity_factor: float | None = Field(
+        None, gt=0, le=1e6, description="capacity_factor in evaluation; null: nothing is dropped."
+    )
+
+
+class Train(Settings):
+    """The optimisation."""
+
+    steps: int = Field(400, ge=1, le=10_000_000, description="Optimizer steps.")
+    batch_size: int = Field(24, ge=1, le=1_000_000, description="Sequences per forward pass.")
+    accumulate: int = Field(1, ge=1, le=1_000_000, description="Forward passes per step.")
+    lr: float = Field(3e-3, gt=0, le=10, description="Peak learning rate of AdamW.")
+    lr_schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="Learning rate after the warm-up."
+    )
+    warmup: int = Field(
+        20, ge=0, le=10_000_000, description="Steps of linear warm-up of the learning rate."
+    )
+    weight_decay: float = Field(0.1, ge=0, le=1e3, description="Decoupled weight decay of AdamW.")
+    grad_clip: float | None = Field(
+        1.0, gt=0, le=1e9, description="Largest norm of the gradient; null: no limit."
+    )
+    threads: int = Field(1, ge=1, le=256, description="CPU threads; results depend on it.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to train; auto: a CUDA GPU if there is one."
+    )
+
+
+class Eval(Settings):
+    """Evaluation on held-out data."""
+
+    every: int = Field(50, ge=1, le=10_000_000, description="Steps between evaluations.")
+    tokens: int = Field(8192, ge=8, le=1_000_000_000, description="Tokens per evaluation.")
+
+
+class Log(Settings):
+    """Rows of the result files."""
+
+    every: int = Field(1, ge=1, le=10_000_000, description="Steps between rows.")
+    router_grad_every: int = Field(
+        20, ge=1, le=10_000_000, description="Steps between measurements of the router's gradients."
+    )
+
+
+class Checkpoint(Settings):
+    """What a run can be resumed from."""
+
+    every: int = Field(100, ge=1, le=10_000_000, description="Steps between checkpoints.")
+    keep: int = Field(2, ge=1, le=1000, description="Checkpoints that are kept.")
+
+
+class Config(Settings):
+    """All that a run is asked to be."""
+
+    name: str = Field(
+        "run",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="Name of the run's directory.",
+    )
+    seed: int = Field(
+        0, ge=0, le=2**63 - 1, description="Seed of all draws: data, initial weights, noise, ties."
+    )
+    data: Data = Field(Domains(), description="What the model reads.")
+    model: Model = Model()
+    moe: Moe = Moe()
+    train: Train = Train()
+    eval: Eval = Eval()
+    log: Log = Log()
+    checkpoint: Checkpoint = Checkpoint()

@@ -1,0 +1,1 @@
+"""What the model reads: one file per source."""

@@ -1,0 +1,144 @@
+"""The parts of a run while it trains: built from a config, saved to named arrays and restored from them."""
+
+from dataclasses import asdict, dataclass
+from math import cos, pi
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moe_lab.config import Config
+from moe_lab.data.base import Source
+from moe_lab.evaluate import Probe
+from moe_lab.metrics import DeadWindow, LoadWatch
+from moe_lab.model import LanguageModel, initialize, loss_weights
+from moe_lab.registry import SOURCES
+from moe_lab.store.commit import State
+from moe_lab.streams import Stream
+
+BETAS = (0.9, 0.95)
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that one training run works with."""
+
+    config: Config
+    device: torch.device
+    source: Source
+    model: LanguageModel
+    optimizer: torch.optim.AdamW
+    probe: Probe
+    weights: dict[str, float]  # of the balance losses
+    windows: dict[int, DeadWindow]  # per MoE layer
+    watches: dict[int, LoadWatch]
+
+    @property
+    def stream(self) -> Stream:
+        """The root of all draws of this run."""
+        return Stream(self.config.seed)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of all micro-batches of one optimizer step."""
+        train = self.config.train
+        return train.batch_size * train.accumulate * self.config.data.seq_len
+
+    def state(self, step: int) -> State:
+        """What a checkpoint holds after `step` steps."""
+        parameters = dict(self.model.named_parameters())
+        moments = {
+            f"{moment}.{name}": _array(self.optimizer.state[parameter][moment])
+            for name, parameter in parameters.items()
+            if parameter in self.optimizer.state
+            for moment in MOMENTS
+        }
+        arrays = {name: _array(value) for name, value in self.model.state_dict().items()}
+        return State(step, arrays, moments, self._readings())
+
+    def restore(self, state: State) -> None:
+        """Back to a checkpoint of the same config."""
+        tensors = {name: torch.tensor(array) for name, array in state.model.items()}
+        self.model.load_state_dict(tensors)
+        if state.step:
+            for name, parameter in self.model.named_parameters():
+                self.optimizer.state[parameter] = self._moments(name, state)
+        for layer, window in self.windows.items():
+            window.counts.extend(state.extra["windows"][str(layer)])
+        for layer in self.watches:
+            self.watches[layer] = _watch(state.extra["watches"][str(layer)])
+
+    def _moments(self, name: str, state: State) -> dict[str, Tensor]:
+        arrays = {moment: state.optimizer[f"{moment}.{name}"] for moment in MOMENTS}
+        arrays["step"] = np.array(state.step, dtype=np.float32)
+        return {key: torch.tensor(array, device=self.device) for key, array in arrays.items()}
+
+    def _readings(self) -> dict[str, Any]:
+        watches = {str(layer): asdict(watch) for layer, watch in self.watches.items()}
+        for watch in watches.values():
+            watch["average"] = None if watch["average"] is None else watch["average"].tolist()
+        windows = {str(layer): list(window.counts) for layer, window in self.windows.items()}
+        return {"windows": windows, "watches": watches}
+
+
+def build(config: Config, device: torch.device) -> Experiment:
+    """Data, model and optimizer as the config says, before any step."""
+    train = config.train
+    options = config.data.model_dump(exclude={"source"})
+    source: Source = SOURCES.load(config.data.source)(config.seed, **options)
+    model = LanguageModel(config, source.vocab_size)
+    initialize(model, config)
+    model.to(device)
+    probe = Probe(
+        source,
+        tokens=config.eval.tokens,
+        batch_size=train.batch_size,
+        seed=config.seed,
+        device=device,
+    )
+    moe, layers = config.moe, model.moe_layers()
+    assignments = train.batch_size * train.accumulate * config.data.seq_len * moe.top_k
+    return Experiment(
+        config=config,
+        device=device,
+        source=source,
+        model=model,
+        optimizer=_optimizer(model, config),
+        probe=probe,
+        weights=loss_weights(moe),
+        windows={layer: DeadWindow(moe.n_experts, assignments) for layer in layers},
+        watches={layer: LoadWatch(moe.top_k) for layer in layers},
+    )
+
+
+def learning_rate(config: Config, step: int) -> float:
+    """Linear warm-up to lr, then a half cosine to 0 after the last step, or constant."""
+    train = config.train
+    if step <= train.warmup:
+        return train.lr * step / train.warmup
+    if train.lr_schedule == "constant":
+        return train.lr
+    done = (step - 1 - train.warmup) / max(1, train.steps - train.warmup)
+    return train.lr * 0.5 * (1 + cos(pi * done))
+
+
+def _optimizer(model: LanguageModel, config: Config) -> torch.optim.AdamW:
+    """AdamW that decays matrices and neither gains nor biases; fused: one kernel for all parameters."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": config.train.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.train.lr, betas=BETAS, fused=True)
+
+
+def _watch(saved: dict[str, Any]) -> LoadWatch:
+    average = saved["average"]
+    return LoadWatch(**{**saved, "average": None if average is None else np.array(average)})
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

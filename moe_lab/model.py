@@ -1,0 +1,196 @@
+"""A small pre-norm decoder whose blocks hold an MoE layer, or a dense network of equal active width.
+
+V tokens in the vocabulary, H heads of width D / H; other letters as in routing/base.py.
+"""
+
+from math import sqrt
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from moe_lab.balancing.base import Balancer
+from moe_lab.config import Config
+from moe_lab.config.schema import Moe
+from moe_lab.experts import Experts
+from moe_lab.moe import CapacityFactors, MoELayer
+from moe_lab.registry import BALANCERS, ROUTERS
+from moe_lab.routing.base import Routing
+from moe_lab.streams import Stream
+
+ROTARY_BASE = 10_000.0
+ALWAYS_MEASURED = ("switch", "importance", "router_z")  # whatever is optimised
+
+
+class Norm(nn.Module):
+    """Root-mean-square norm with a gain (Zhang & Sennrich 2019, arXiv:1910.07467)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
+        """x / rms(x) * gain over the last dimension."""
+        return F.rms_norm(x, self.gain.shape, self.gain)
+
+
+class Attention(nn.Module):
+    """Causal self-attention with rotary positions (Su et al. 2021, arXiv:2104.09864)."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, d_model: int, n_heads: int, seq_len: int):
+        super().__init__()
+        self.n_heads = n_heads
+        self.qkv = nn.Parameter(torch.empty(3 * d_model, d_model))
+        self.out = nn.Parameter(torch.empty(d_model, d_model))
+        half = d_model // n_heads // 2
+        speed = ROTARY_BASE ** -(torch.arange(half) / half)
+        angle = torch.arange(seq_len)[:, None] * speed
+        self.register_buffer("cos", angle.cos(), persistent=False)
+        self.register_buffer("sin", angle.sin(), persistent=False)
+
+    def forward(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+        """Each position reads itself and the ones before."""
+        heads = F.linear(x, self.qkv).view(*x.shape[:2], 3, self.n_heads, -1)
+        q, k, v = heads.transpose(1, 3).unbind(2)  # (B, H, S, D/H)
+        mixed = F.scaled_dot_product_attention(self._rotate(q), self._rotate(k), v, is_causal=True)
+        return F.linear(mixed.transpose(1, 2).flatten(2), self.out)
+
+    def _rotate(self, x: Float[Tensor, "B H S W"]) -> Float[Tensor, "B H S W"]:
+        a, b = x.chunk(2, dim=-1)
+        cos, sin = self.cos[: x.shape[2]], self.sin[: x.shape[2]]
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+class FeedForward(nn.Module):
+    """The dense network of a block without experts."""
+
+    def __init__(self, d_model: int, width: int):
+        super().__init__()
+        self.w_in = nn.Parameter(torch.empty(width, d_model))
+        self.w_out = nn.Parameter(torch.empty(d_model, width))
+
+    def forward(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+        """w_out gelu(w_in x)."""
+        return F.linear(F.gelu(F.linear(x, self.w_in)), self.w_out)
+
+
+class Block(nn.Module):
+    """Attention, then experts or a dense network, each on normed input and added to the residual stream."""
+
+    def __init__(self, attention: Attention, feed_forward: MoELayer | FeedForward, d_model: int):
+        super().__init__()
+        self.attention_norm, self.attention = Norm(d_model), attention
+        self.feed_forward_norm, self.feed_forward = Norm(d_model), feed_forward
+
+    def forward(
+        self, x: Float[Tensor, "B S D"], stream: Stream
+    ) -> tuple[Float[Tensor, "B S D"], Routing | None]:
+        """The residual stream after this block, and its routing if it has experts."""
+        x = x + self.attention(self.attention_norm(x))
+        normed = self.feed_forward_norm(x)
+        if isinstance(self.feed_forward, MoELayer):
+            update, routing = self.feed_forward(normed, stream)
+            return x + update, routing
+        return x + self.feed_forward(normed), None
+
+
+class LanguageModel(nn.Module):
+    """Embedding, blocks, norm, head. Parameters are empty until `initialize`."""
+
+    def __init__(self, config: Config, vocab_size: int):
+        super().__init__()
+        d_model = config.model.d_model
+        self.embedding = nn.Parameter(torch.empty(vocab_size, d_model))
+        self.blocks = nn.ModuleList(_block(config, layer) for layer in range(config.model.n_layers))
+        self.norm = Norm(d_model)
+        self.head = nn.Parameter(torch.empty(vocab_size, d_model))
+
+    def forward(
+        self, tokens: Int[Tensor, "B S"], stream: Stream
+    ) -> tuple[Float[Tensor, "B S V"], dict[int, Routing]]:
+        """Next-token logits, and one Routing per MoE layer by the index of its block.
+
+        `stream` is this batch's place in the run: router noise and ties are drawn from it.
+        """
+        x, routings = F.embedding(tokens, self.embedding), {}
+        for layer, block in enumerate(self.blocks):
+            x, routing = block(x, stream.at(layer))
+            if routing is not None:
+                routings[layer] = routing
+        return F.linear(self.norm(x), self.head), routings
+
+    def balance_losses(
+        self, routings: dict[int, Routing]
+    ) -> dict[int, dict[str, Float[Tensor, ""]]]:
+        """Per MoE layer, the unweighted loss of every measured balancer."""
+        layers = self.moe_layers()
+        return {i: layers[i].balance_losses(routing) for i, routing in routings.items()}
+
+    def moe_layers(self) -> dict[int, MoELayer]:
+        """The MoE layers by the index of their block."""
+        layers = ((i, block.feed_forward) for i, block in enumerate(self.blocks))
+        return {i: layer for i, layer in layers if isinstance(layer, MoELayer)}
+
+
+def _block(config: Config, layer: int) -> Block:
+    model, moe = config.model, config.moe
+    attention = Attention(model.d_model, model.n_heads, config.data.seq_len)
+    if model.moe_layers != "all" and layer not in model.moe_layers:
+        dense = FeedForward(model.d_model, moe.top_k * model.d_expert)
+        return Block(attention, dense, model.d_model)
+    router = ROUTERS.load(moe.router.name)(
+        model.d_model,
+        moe.n_experts,
+        moe.top_k,
+        moe.noise,
+        moe.init_tilt != 0,
+        **moe.router.options,
+    )
+    experts = Experts(moe.n_experts, model.d_model, model.d_expert)
+    limits = CapacityFactors(moe.capacity_factor, moe.eval_capacity_factor)
+    moe_layer = MoELayer(router, experts, _balancers(moe), moe.balance.name, limits)
+    return Block(attention, moe_layer, model.d_model)
+
+
+def loss_weights(moe: Moe) -> dict[str, float]:
+    """Weight of every measured balancer's loss: alpha for the chosen one, its own for each extra, else 0."""
+    weights = dict.fromkeys(ALWAYS_MEASURED, 0.0) | {moe.balance.name: moe.alpha}
+    return weights | {extra.name: extra.weight for extra in moe.extra}
+
+
+def _balancers(moe: Moe) -> dict[str, Balancer]:
+    """One instance of each, in the order of `loss_weights`."""
+    options = {method.name: method.options for method in (moe.balance, *moe.extra)}
+    return {name: BALANCERS.load(name)(**options.get(name, {})) for name in loss_weights(moe)}
+
+
+@torch.no_grad()
+def initialize(model: LanguageModel, config: Config) -> None:
+    """Fill every parameter from a stream of its own name: adding one moves no other."""
+    stream = Stream(config.seed)
+    for name, parameter in model.named_parameters():
+        if name.endswith("gain"):
+            continue  # ones
+        if name.endswith("router.bias"):
+            parameter.zero_()[0] = config.moe.init_tilt
+            continue
+        std = _std(name, parameter, config)
+        parameter.copy_(std * stream.at(name).normal("init", tuple(parameter.shape)))
+
+
+def _std(name: str, parameter: Tensor, config: Config) -> float:
+    """Initial standard deviation: given for embedding and router, else 1 / sqrt(inputs).
+
+    What writes to the residual stream starts smaller with depth, as in GPT-2.
+    """
+    if name == "embedding":
+        return config.model.embedding_std
+    if name.endswith("router.weight"):
+        return config.moe.init_std
+    inputs = parameter.shape[1]  # (outputs, inputs), or (experts, inputs, outputs)
+    depth = 2 * config.model.n_layers if name.endswith(("w_out", "attention.out")) else 1
+    return 1 / sqrt(inputs * depth)

@@ -1,0 +1,1 @@
+"""How tokens pick experts: one file per router."""

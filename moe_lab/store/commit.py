@@ -1,0 +1,173 @@
+"""Checkpoints: complete or absent, checked before they are trusted, the old deleted after the new.
+
+A commit also holds each table's length at its step: a resumed run continues at that row.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from moe_lab.errors import ArtefactError
+from moe_lab.store import files, layout
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a run needs to go on after `step`; nothing in it depends on the time of day."""
+
+    step: int
+    model: Arrays
+    optimizer: Arrays
+    extra: Mapping[str, Any]  # JSON
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The newest intact checkpoint of a run."""
+
+    state: State
+    csv_bytes: Mapping[str, int]
+    skipped: tuple[str, ...]  # what is wrong with each newer one
+
+
+def write_commit(directory: Path, state: State, csv_bytes: Mapping[str, int], *, keep: int) -> None:
+    """Stages, syncs, renames and re-reads a checkpoint of the run, then deletes all but `keep`.
+
+    The tables must be synced before. Raises StorageError, or ArtefactError if it does not read
+    back; earlier commits are then still there.
+    """
+    target = layout.checkpoint(directory, state.step)
+    with ExitStack() as undo:
+        staging = files.staging_folder(target.parent)
+        undo.callback(shutil.rmtree, staging, ignore_errors=True)
+        _write_files(staging, state, csv_bytes)
+        _put(staging, target)
+        undo.pop_all()
+    _checked_files(target)
+    _delete_old(directory, state.step, keep)
+
+
+def newest_commit(directory: Path) -> Commit:
+    """The intact checkpoint of the highest step. Raises ArtefactError naming each damaged one."""
+    skipped: list[str] = []
+    for _, folder in reversed(_checkpoints(directory)):
+        try:
+            state, csv_bytes = _load(folder)
+        except ArtefactError as error:
+            skipped.append(str(error))
+        else:
+            return Commit(state, csv_bytes, tuple(skipped))
+    raise ArtefactError("\n  ".join([f"{directory} has no intact checkpoint", *skipped]))
+
+
+def clear_leftovers(directory: Path) -> None:
+    """Removes what a kill left half done; the caller holds the run's lock."""
+    folder = directory / layout.CHECKPOINTS
+    with files.writing(folder):
+        for staging in folder.glob(f"{layout.STAGING}*"):
+            shutil.rmtree(staging)
+        for old in folder.glob(f"{layout.REPLACED}*"):
+            target = folder / old.name.removeprefix(layout.REPLACED)
+            if target.exists():
+                shutil.rmtree(old)
+            else:  # killed between the two renames
+                old.rename(target)
+
+
+def _write_files(staging: Path, state: State, csv_bytes: Mapping[str, int]) -> None:
+    step = {"schema": layout.SCHEMA, "step": state.step}
+    contents = {
+        layout.MODEL: _tensors(state.model),
+        layout.OPTIMIZER: _tensors(state.optimizer),
+        layout.STATE: files.json_bytes({**step, "extra": state.extra}),
+    }
+    for name, data in contents.items():
+        files.write_new(staging / name, data)
+    sums = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in contents.items()}
+    body = {**step, "files": sums, "csv": dict(csv_bytes)}
+    seal = {"sha256": _sha256(files.json_bytes(body))}  # a flipped digit of a length would parse
+    files.write_new(staging / layout.COMMIT, files.json_bytes({**body, **seal}))
+    files.sync_folder(staging)
+
+
+def _tensors(arrays: Arrays) -> bytes:
+    # safetensors stores the memory of an array as it lies, and so would silently transpose some;
+    # np.ascontiguousarray would give a scalar an axis
+    return safetensors.numpy.save({name: np.asarray(a, order="C") for name, a in arrays.items()})
+
+
+def _put(staging: Path, target: Path) -> None:
+    """Gives the staged checkpoint its name; an older one of the same step gives way."""
+    aside = target.with_name(layout.REPLACED + target.name)
+    with files.writing(target):
+        if target.exists():
+            target.rename(aside)
+        staging.rename(target)
+        files.sync_folder(target.parent)
+        if aside.exists():
+            shutil.rmtree(aside)
+
+
+def _delete_old(directory: Path, newest: int, keep: int) -> None:
+    """Keeps the last before the newest; later steps are damaged ones and count for nothing."""
+    before = [folder for step, folder in _checkpoints(directory) if step < newest]
+    for folder in before[: max(0, len(before) - (keep - 1))]:
+        with files.writing(folder):
+            shutil.rmtree(folder)
+
+
+def _checkpoints(directory: Path) -> list[tuple[int, Path]]:
+    """Step and folder, ascending; links and foreign names are not ours."""
+    found = (
+        (layout.checkpoint_step(folder), folder)
+        for folder in (directory / layout.CHECKPOINTS).glob("step-*")
+        if folder.is_dir() and not folder.is_symlink()
+    )
+    return sorted((step, folder) for step, folder in found if step is not None)
+
+
+def _load(folder: Path) -> tuple[State, dict[str, int]]:
+    commit, contents = _checked_files(folder)
+    state = State(
+        step=commit["step"],
+        model=safetensors.numpy.load(contents[layout.MODEL]),
+        optimizer=safetensors.numpy.load(contents[layout.OPTIMIZER]),
+        extra=files.parse_json(contents[layout.STATE], folder / layout.STATE)["extra"],
+    )
+    return state, commit["csv"]
+
+
+def _checked_files(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """COMMIT.json and the bytes that it vouches for, which nothing has parsed yet."""
+    path = folder / layout.COMMIT
+    commit = files.read_json(path)
+    files.check_schema(commit, path)
+    seal = commit.pop("sha256", None)
+    if seal != _sha256(files.json_bytes(commit)):
+        raise ArtefactError(f"{path} is corrupt: its SHA-256 differs")
+    if commit["step"] != layout.checkpoint_step(folder):
+        raise ArtefactError(f"{path} is of step {commit['step']}: the folder was renamed")
+    names = (layout.MODEL, layout.OPTIMIZER, layout.STATE)
+    return commit, {name: _checked(folder / name, commit["files"][name]) for name in names}
+
+
+def _checked(path: Path, expected: dict[str, Any]) -> bytes:
+    data = files.read_regular(path)
+    if len(data) != expected["size"]:
+        raise ArtefactError(f"{path} has {len(data)} bytes; {expected['size']} were committed")
+    if _sha256(data) != expected["sha256"]:
+        raise ArtefactError(f"{path}: SHA-256 differs from {layout.COMMIT}")
+    return data
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

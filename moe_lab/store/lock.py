@@ -1,0 +1,53 @@
+"""One writer per run: a lock that is free again when its holder ends, however it ends."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from moe_lab.errors import StorageError
+from moe_lab.store import layout
+from moe_lab.store.files import writing
+
+
+class Lock:
+    """Holds a run's lock from construction to `close`.
+
+    Raises StorageError at once if another process holds it, or if the file system has no locks.
+    """
+
+    def __init__(self, directory: Path):
+        path = directory / layout.LOCK
+        with writing(path):  # Python opens close-on-exec: a started program never keeps the lock
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                self.close()
+                raise _in_use(directory) from error
+
+    def close(self) -> None:
+        """Frees the lock."""
+        os.close(self._descriptor)
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether a process is writing this run; nothing is written, a missing lock file is no lock.
+
+    While it asks, for microseconds, it shares the lock: a resume at that instant would be refused.
+    """
+    try:
+        descriptor = os.open(directory / layout.LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _in_use(directory: Path) -> StorageError:
+    remedy = f"wait until it has ended: {directory / layout.STATUS} names its process"
+    return StorageError(f"{directory} is in use by another process", help=remedy)

@@ -1,0 +1,207 @@
+"""A run being written: its lock, its open tables and everything that is put into its folder."""
+
+import errno
+import itertools
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from moe_lab.errors import ArtefactError, ConfigError
+from moe_lab.store import files, layout
+from moe_lab.store.commit import State, clear_leftovers, newest_commit, write_commit
+from moe_lab.store.lock import Lock
+from moe_lab.store.read import read_record
+from moe_lab.store.tables import TableWriter, create_table
+
+Condition = Literal["running", "finished", "diverged", "failed", "stopped"]
+
+
+class Run:
+    """A run that this process alone writes, from `create` or `reopen` until `close`.
+
+    Details, records and summaries are JSON, without NaN. Raises StorageError if the disk refuses.
+    """
+
+    def __init__(self, directory: Path, lock: Lock, csv_bytes: Mapping[str, int], step: int):
+        self.directory = directory
+        self.skipped: tuple[str, ...] = ()  # newer checkpoints that `reopen` found damaged
+        self._lock = lock
+        self.step = step  # of the last commit
+        self._tables = {
+            name: TableWriter(layout.table(directory, name), length)
+            for name, length in csv_bytes.items()
+        }
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        runs_dir: Path,
+        name: str,
+        exact: bool,
+        config: bytes,
+        resolved: str,
+        record: Mapping[str, Any],
+        tables: Mapping[str, Sequence[str]],
+        state: State,
+    ) -> Self:
+        """Makes a run's folder with table headers and the commit of `state`: whole, or not at all.
+
+        A taken name gets -2, -3, …; with `exact` it is refused. Raises ConfigError, StorageError.
+        """
+        with ExitStack() as undo:
+            new = files.staging_folder(runs_dir)
+            undo.callback(shutil.rmtree, new, ignore_errors=True)
+            lock = Lock(new)  # stays with the folder when it is renamed
+            undo.callback(lock.close)
+            files.write_new(new / layout.CONFIG, config)
+            files.write_new(new / layout.RESOLVED, resolved.encode())
+            files.write_new(new / layout.RECORD, files.json_bytes(_identified(record)))
+            csv_bytes = {
+                table: create_table(layout.table(new, table), header)
+                for table, header in tables.items()
+            }
+            write_commit(new, state, csv_bytes, keep=1)
+            _write_status(new, "running", step=state.step)  # syncs the names of all these files
+            directory = _publish(new, runs_dir / name, exact=exact)
+            undo.pop_all()
+        return cls(directory, lock, csv_bytes, state.step)
+
+    @classmethod
+    def reopen(cls, directory: Path) -> tuple[Self, State]:
+        """Goes back to the newest intact commit; rows and files after it are cut off.
+
+        Raises ArtefactError if it is no run or has no intact commit, StorageError if it is in use.
+        """
+        read_record(directory)  # before a lock file is left in a folder that is no run
+        with ExitStack() as undo:
+            lock = Lock(directory)
+            undo.callback(lock.close)
+            clear_leftovers(directory)
+            commit = newest_commit(directory)
+            _check_lengths(directory, commit.csv_bytes)
+            _cut_torn_line(directory / layout.EVENTS)
+            run = cls(directory, lock, commit.csv_bytes, commit.state.step)
+            undo.pop_all()
+        run.skipped = commit.skipped
+        run.status("running")
+        return run, commit.state
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def append(self, table: str, row: Mapping[str, object]) -> None:
+        """Adds one row to a table; readers see it after `flush`."""
+        self._tables[table].append(row)
+
+    def flush(self) -> None:
+        """Hands all rows to the operating system: they survive the end of this process."""
+        for table in self._tables.values():
+            table.flush()
+
+    def commit(self, state: State, *, keep: int) -> None:
+        """Makes rows and state durable, then deletes all but the last `keep` checkpoints."""
+        csv_bytes = {name: table.sync() for name, table in self._tables.items()}
+        write_commit(self.directory, state, csv_bytes, keep=keep)
+        self.step = state.step
+        self.status("running")
+
+    def event(self, kind: str, **details: Any) -> None:
+        """Adds a line to events.jsonl, with the time."""
+        line = json.dumps({"time": _now(), "kind": kind, **details}, allow_nan=False)
+        files.append(self.directory / layout.EVENTS, (line + "\n").encode())
+
+    def status(self, condition: Condition, **details: Any) -> None:
+        """Replaces status.json; `step` is the last committed one unless given."""
+        _write_status(self.directory, condition, **{"step": self.step, **details})
+
+    def log(self, text: str) -> None:
+        """Adds plain text to log.txt, as a line."""
+        files.append(self.directory / layout.LOG, (text + "\n").encode())
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Marks the run as finished; summary.json is its last file."""
+        for table in self._tables.values():
+            table.sync()
+        self.status("finished")
+        files.replace_json(self.directory / layout.SUMMARY, {"schema": layout.SCHEMA, **summary})
+
+    def close(self) -> None:
+        """Closes the tables and frees the lock; rows that were not flushed are dropped."""
+        for table in self._tables.values():
+            table.close()
+        self._lock.close()
+
+
+def refuse_existing(directory: Path) -> None:
+    """Raises ConfigError if a run's name is taken; for a check before any work is done."""
+    if os.path.lexists(directory):
+        raise ConfigError(
+            f"{directory} already exists",
+            help=f"choose another --name, or go on with it: moe-lab resume {directory}",
+        )
+
+
+def _publish(new: Path, wanted: Path, *, exact: bool) -> Path:
+    """Renames the prepared folder to the first free name, durably."""
+    target = wanted
+    numbers = itertools.count(2)
+    while not _renamed(new, target):
+        if exact:
+            refuse_existing(target)
+        target = wanted.with_name(f"{wanted.name}-{next(numbers)}")
+    files.sync_folder(wanted.parent)
+    return target
+
+
+def _renamed(new: Path, target: Path) -> bool:
+    """False if the name is taken, even at the last moment: rename replaces no folder with files."""
+    if os.path.lexists(target):  # rename would replace an empty folder
+        return False
+    with files.writing(target):
+        try:
+            new.rename(target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                return False
+            raise
+    return True
+
+
+def _identified(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {"schema": layout.SCHEMA, "id": str(uuid.uuid4()), "created": _now(), **record}
+
+
+def _write_status(directory: Path, condition: Condition, **details: Any) -> None:
+    status = {"schema": layout.SCHEMA, "state": condition, "pid": os.getpid(), "time": _now()}
+    files.replace_json(directory / layout.STATUS, {**status, **details})
+
+
+def _check_lengths(directory: Path, csv_bytes: Mapping[str, int]) -> None:
+    """Before any table is cut: each must hold what its checkpoint counted."""
+    for name, committed in csv_bytes.items():
+        path = layout.table(directory, name)
+        size = path.stat().st_size if path.is_file() else 0
+        if size < committed:
+            raise ArtefactError(f"{path} has {size} bytes; its checkpoint counted {committed}")
+
+
+def _cut_torn_line(path: Path) -> None:
+    """A kill in the middle of a line must not fuse it with the next one."""
+    if path.exists():
+        whole = files.read_regular(path).rfind(b"\n") + 1
+        with files.writing(path):
+            os.truncate(path, whole)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

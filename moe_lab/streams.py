@@ -1,0 +1,53 @@
+"""Keyed randomness: every draw is a pure function of (seed, purpose, indices).
+
+No generator holds state, so nothing has to be saved for a resume, and switching one random thing on or off moves
+no other. Words come from Philox (Salmon et al. 2011), whose raw output is the same on every machine; all maps from
+words to numbers are exact integer arithmetic, but for `normal`, which ends in one double-precision quantile.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A place in a run from which draws are made: a seed and the indices that lead there."""
+
+    seed: int
+    index: tuple[int | str, ...] = ()
+
+    def at(self, *index: int | str) -> "Stream":
+        """The stream one step further in: a training step, a micro-batch, a layer, a parameter's name."""
+        return Stream(self.seed, self.index + index)
+
+    def words(self, purpose: str, shape: Shape) -> NDArray[np.uint64]:
+        """Raw 64-bit words."""
+        key = json.dumps(["moe-lab/1", self.seed, purpose, *self.index], separators=(",", ":"))
+        digest = hashlib.sha256(key.encode()).digest()[:16]
+        philox = np.random.Philox(key=np.frombuffer(digest, dtype="<u8"), counter=0)
+        return np.asarray(philox.random_raw(int(np.prod(shape)))).reshape(shape)
+
+    def integers(self, purpose: str, shape: Shape) -> NDArray[np.int64]:
+        """Integers in [0, 2**24)."""
+        return (self.words(purpose, shape) >> np.uint64(40)).astype(np.int64)
+
+    def uniform(self, purpose: str, shape: Shape) -> NDArray[np.float64]:
+        """Numbers in (0, 1), exact multiples of 2**-25."""
+        return np.multiply(2 * self.integers(purpose, shape) + 1, 2.0**-25, dtype=np.float64)
+
+    def normal(self, purpose: str, shape: Shape) -> Tensor:
+        """Standard normal draws as float32 on the CPU: the double-precision quantile of `uniform`."""
+        quantiles: Tensor = torch.special.ndtri(torch.from_numpy(self.uniform(purpose, shape)))
+        return quantiles.float()
+
+    def permutation(self, purpose: str, n: int) -> NDArray[np.int64]:
+        """An order of 0 … n-1, every order equally likely."""
+        return np.argsort(self.words(purpose, (n,)), kind="stable")

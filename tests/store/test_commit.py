@@ -1,0 +1,183 @@
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moe_lab.errors import ArtefactError, StorageError
+from moe_lab.store import State, layout
+from moe_lab.store.commit import clear_leftovers, newest_commit, write_commit
+
+from .conftest import state_at
+
+FILES = (layout.MODEL, layout.OPTIMIZER, layout.STATE, layout.COMMIT)
+
+
+def commits(directory: Path, *steps: int, keep: int = 9) -> Path:
+    for step in steps:
+        write_commit(directory, state_at(step), {"steps": 10 * step}, keep=keep)
+    return directory
+
+
+def kept(directory: Path) -> list[str]:
+    return sorted(entry.name for entry in (directory / layout.CHECKPOINTS).iterdir())
+
+
+def flip_bit(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """The system refuses to let a file grow beyond it: what a full disk does, without one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_commit_reads_back_with_shapes_types_and_table_lengths(tmp_path: Path) -> None:
+    model = {
+        "scalar": np.array(0.1),
+        "empty": np.zeros((0, 3), np.float32),
+        "transposed": np.arange(6, dtype=np.int64).reshape(2, 3).T,
+        "flags": np.array([True, False]),
+    }
+    state = State(step=7, model=model, optimizer={}, extra={"lr": 0.1, "none": None, "of": [1]})
+    write_commit(tmp_path, state, {"steps": 12, "cv": 34}, keep=2)
+    found = newest_commit(tmp_path)
+    assert found.skipped == ()
+    assert found.csv_bytes == {"steps": 12, "cv": 34}
+    assert (found.state.step, found.state.optimizer, found.state.extra) == (7, {}, state.extra)
+    for name, array in model.items():
+        np.testing.assert_array_equal(found.state.model[name], array, strict=True)
+        assert found.state.model[name].flags.writeable
+
+
+def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, two = commits(tmp_path / "a", 1), commits(tmp_path / "b", 1)
+    for name in FILES:
+        first, second = (layout.checkpoint(run, 1) / name for run in (one, two))
+        assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_any_damage_falls_back_to_the_commit_before_and_says_so(tmp_path: Path, name: str) -> None:
+    commits(tmp_path, 1, 2)
+    path = layout.checkpoint(tmp_path, 2) / name
+    original = path.read_bytes()
+    n_bits = 8 * len(original)
+    for bit in range(0, n_bits, max(1, n_bits // 100)):
+        path.write_bytes(original)
+        flip_bit(path, bit)
+        found = newest_commit(tmp_path)
+        assert found.state.step == 1
+        assert len(found.skipped) == 1
+        assert str(path) in found.skipped[0]
+    for size in (0, 1, len(original) - 2):
+        path.write_bytes(original[:size])
+        assert newest_commit(tmp_path).state.step == 1
+    path.unlink()
+    assert newest_commit(tmp_path).state.step == 1
+
+
+def test_a_changed_table_length_is_damage_too(tmp_path: Path) -> None:
+    path = layout.checkpoint(commits(tmp_path, 1, 2), 2) / layout.COMMIT
+    path.write_text(path.read_text().replace('"steps": 20', '"steps": 21'))
+    assert newest_commit(tmp_path).state.step == 1
+
+
+def test_exchanged_checkpoints_are_damage_too(tmp_path: Path) -> None:
+    one, two = (layout.checkpoint(commits(tmp_path, 1, 2), step) for step in (1, 2))
+    one.rename(tmp_path / "aside")
+    two.rename(one)
+    (tmp_path / "aside").rename(two)
+    with pytest.raises(ArtefactError, match="the folder was renamed"):
+        newest_commit(tmp_path)
+
+
+def test_without_an_intact_commit_each_is_named(tmp_path: Path) -> None:
+    commits(tmp_path, 1, 2)
+    flip_bit(layout.checkpoint(tmp_path, 1) / layout.MODEL, 0)
+    (layout.checkpoint(tmp_path, 2) / layout.STATE).unlink()
+    with pytest.raises(ArtefactError, match="no intact checkpoint") as caught:
+        newest_commit(tmp_path)
+    assert "step-00000001/model.safetensors: SHA-256 differs" in str(caught.value)
+    assert "step-00000002/state.json: No such file" in str(caught.value)
+    assert caught.value.exit_code == 5
+
+
+def test_only_the_last_are_kept(tmp_path: Path) -> None:
+    commits(tmp_path, 0, 5, 10, 100_000_000, keep=2)
+    assert kept(tmp_path) == ["step-00000010", "step-100000000"]
+    assert newest_commit(tmp_path).state.step == 100_000_000
+
+
+def test_a_damaged_later_commit_does_not_push_out_good_ones(tmp_path: Path) -> None:
+    commits(tmp_path, 2, 4, 8)
+    flip_bit(layout.checkpoint(tmp_path, 8) / layout.MODEL, 0)
+    commits(tmp_path, 6, keep=2)
+    assert kept(tmp_path) == ["step-00000004", "step-00000006", "step-00000008"]
+    assert newest_commit(tmp_path).state.step == 6
+
+
+def test_a_step_committed_again_replaces_the_damaged_one(tmp_path: Path) -> None:
+    commits(tmp_path, 2, 4)
+    flip_bit(layout.checkpoint(tmp_path, 4) / layout.MODEL, 0)
+    commits(tmp_path, 4)
+    assert kept(tmp_path) == ["step-00000002", "step-00000004"]
+    assert newest_commit(tmp_path).skipped == ()
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
+    only = layout.checkpoint(commits(tmp_path, 4), 4)
+    shutil.copytree(only, only.with_name(".staging-abc"))
+    only.rename(only.with_name(".replaced-step-00000004"))
+    clear_leftovers(tmp_path)
+    assert kept(tmp_path) == ["step-00000004"]
+    assert newest_commit(tmp_path).state.step == 4
+
+
+def test_a_kill_before_the_replaced_one_is_deleted_leaves_the_new_one(tmp_path: Path) -> None:
+    only = layout.checkpoint(commits(tmp_path, 4), 4)
+    shutil.copytree(only, only.with_name(".replaced-step-00000004"))
+    clear_leftovers(tmp_path)
+    assert kept(tmp_path) == ["step-00000004"]
+
+
+def test_links_and_foreign_names_are_neither_read_nor_deleted(tmp_path: Path) -> None:
+    run = commits(tmp_path / "run", 2)
+    outside = layout.checkpoint(commits(tmp_path / "other", 1), 1)
+    (run / layout.CHECKPOINTS / "step-00000001").symlink_to(outside)
+    (run / layout.CHECKPOINTS / "step-1-mine").mkdir()
+    commits(run, 3, keep=1)
+    assert kept(run) == ["step-00000001", "step-00000003", "step-1-mine"]
+    assert sorted(entry.name for entry in outside.iterdir()) == sorted(FILES)
+
+
+def test_a_state_that_cannot_be_stored_leaves_no_trace(tmp_path: Path) -> None:
+    commits(tmp_path, 1)
+    with pytest.raises(TypeError):
+        write_commit(tmp_path, replace(state_at(2), extra={"a": object()}), {}, keep=1)
+    assert kept(tmp_path) == ["step-00000001"]
+
+
+def test_a_disk_that_refuses_keeps_the_commit_before(tmp_path: Path) -> None:
+    commits(tmp_path, 1)
+    large = replace(state_at(2), model={"w": np.zeros(10_000)})
+    with (
+        file_size_limit(40_000),
+        pytest.raises(StorageError, match=r"model\.safetensors: File too large") as caught,
+    ):
+        write_commit(tmp_path, large, {}, keep=1)
+    assert "help: free space" in caught.value.render()
+    assert kept(tmp_path) == ["step-00000001"]
+    assert newest_commit(tmp_path).skipped == ()

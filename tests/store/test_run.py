@@ -1,0 +1,194 @@
+import multiprocessing
+import os
+import re
+import stat
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from moe_lab.errors import ConfigError, StorageError
+from moe_lab.store import StoredRun, layout, refuse_existing
+
+from .conftest import new_run, read, state_at, train_to
+
+MADE = [
+    ".lock",
+    "checkpoints",
+    "config.yaml",
+    "cv.csv",
+    "resolved.yaml",
+    "run.json",
+    "status.json",
+    "steps.csv",
+]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_new_run_is_whole(runs: Path) -> None:
+    with new_run(runs, record={"seed": 3}) as run:
+        assert run.directory == runs / "x"
+    assert names(runs) == ["x"]
+    assert names(runs / "x") == MADE
+    assert (runs / "x/config.yaml").read_bytes() == b"name: x  # mine\r\n"
+    assert (runs / "x/resolved.yaml").read_text() == "name: x\n"
+    assert (runs / "x/steps.csv").read_bytes() == b"step,loss\n"
+    assert (runs / "x/cv.csv").read_bytes() == b"step,split,cv\n"
+    record = read(runs / "x/run.json")
+    assert (record["schema"], record["seed"]) == (1, 3)
+    assert re.fullmatch("[0-9a-f-]{36}", record["id"])
+    assert read(runs / "x/status.json")["state"] == "running"
+    assert names(runs / "x/checkpoints/step-00000000") == sorted(
+        [layout.MODEL, layout.OPTIMIZER, layout.STATE, layout.COMMIT]
+    )
+
+
+def test_a_run_is_private(runs: Path) -> None:
+    with new_run(runs) as run:
+        train_to(run, start=1, stop=2)
+        run.event("start")
+        run.log("hello")
+        run.finish({})
+    for path in [runs / "x", *(runs / "x").rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_a_taken_name_gets_the_next_number(runs: Path) -> None:
+    for expected in ("x", "x-2", "x-3"):
+        with new_run(runs) as run:
+            assert run.directory.name == expected
+
+
+@pytest.mark.parametrize("taken", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_whatever_has_the_name_is_left_alone(runs: Path, taken: object) -> None:
+    runs.mkdir()
+    taken(runs / "x")  # type: ignore[operator]
+    with new_run(runs) as run:
+        assert run.directory.name == "x-2"
+    assert names(runs) == ["x", "x-2"]
+
+
+def test_a_taken_name_that_was_asked_for_is_refused(runs: Path) -> None:
+    new_run(runs).close()
+    with pytest.raises(ConfigError, match="x already exists") as caught:
+        new_run(runs, exact=True)
+    assert caught.value.exit_code == 2
+    assert f"moe-lab resume {runs / 'x'}" in caught.value.render()
+    assert names(runs) == ["x"]
+    with pytest.raises(ConfigError):
+        refuse_existing(runs / "x")
+    refuse_existing(runs / "y")
+
+
+def test_a_run_that_cannot_be_written_is_not_there(runs: Path) -> None:
+    with pytest.raises(TypeError):
+        new_run(runs, state=state_at(0, bad=object()))
+    with pytest.raises(TypeError):
+        new_run(runs, record={"bad": object()})
+    assert names(runs) == []
+
+
+@pytest.mark.parametrize("inside", [".", "deeper/still"])
+def test_a_runs_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path, inside: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError) as caught:
+        new_run(tmp_path / "file" / inside)
+    assert "help: choose another place with --runs-dir" in caught.value.render()
+    assert names(tmp_path) == ["file"]
+
+
+def race(runs: Path, barrier: Barrier, exact: bool) -> None:
+    for _ in range(5):
+        barrier.wait()
+        try:
+            with new_run(runs, exact=exact) as run:
+                train_to(run, start=1, stop=2)
+        except ConfigError:
+            (runs / f".refused-{multiprocessing.current_process().pid}").touch()
+
+
+def racing(runs: Path, *, exact: bool) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    racers = [context.Process(target=race, args=(runs, barrier, exact)) for _ in range(2)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+        assert racer.exitcode == 0
+
+
+def test_racing_processes_each_get_a_whole_run_of_their_own(runs: Path) -> None:
+    racing(runs, exact=False)
+    assert names(runs) == sorted(["x", *(f"x-{number}" for number in range(2, 11))])
+    for directory in runs.iterdir():
+        assert StoredRun(directory).table("steps")["step"].tolist() == [1, 2]
+    assert len({StoredRun(directory).record["id"] for directory in runs.iterdir()}) == 10
+
+
+def test_of_processes_racing_for_one_name_one_wins(runs: Path) -> None:
+    racing(runs, exact=True)
+    assert [name for name in names(runs) if not name.startswith(".refused")] == ["x"]
+    assert StoredRun(runs / "x").table("steps")["step"].tolist() == [1, 2]
+
+
+def test_all_is_durable_before_a_commit_gets_its_name(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int | str] = []  # inodes that were synced, names that were given
+    fsync, rename = os.fsync, os.rename
+
+    def noting_fsync(descriptor: int) -> None:
+        done.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def noting_rename(source: Path, target: Path) -> None:
+        done.append(Path(target).name)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    monkeypatch.setattr(os, "rename", noting_rename)
+    run = new_run(runs)
+    named = done.index("x")
+    made = [run.directory, *(path for path in run.directory.rglob("*") if path.name != ".lock")]
+    assert {path.stat().st_ino for path in made} <= set(done[:named])
+    assert runs.stat().st_ino in done[named:]
+    done.clear()
+    train_to(run, start=1, stop=2)
+    run.close()
+    named = done.index("step-00000002")
+    folder = layout.checkpoint(run.directory, 2)
+    paths = [*run.directory.glob("*.csv"), folder, *folder.iterdir()]
+    assert {path.stat().st_ino for path in paths} <= set(done[:named])
+    assert folder.parent.stat().st_ino in done[named:]
+
+
+def test_status_tells_condition_step_and_reason(runs: Path) -> None:
+    with new_run(runs) as run:
+        train_to(run, start=1, stop=3)
+        assert read(runs / "x/status.json")["step"] == 2  # the last commit
+        run.status("diverged", step=3, reason="loss is nan")
+    status = StoredRun(runs / "x").status
+    assert (status["state"], status["step"], status["reason"]) == ("diverged", 3, "loss is nan")
+    assert {"schema", "pid", "time"} < status.keys()
+
+
+def test_only_a_finished_run_has_a_summary(runs: Path) -> None:
+    with new_run(runs) as run:
+        assert not StoredRun(runs / "x").is_finished
+        run.append("steps", {"step": 1, "loss": 2.5})
+        run.finish({"lm_loss": 2.5})
+    stored = StoredRun(runs / "x")
+    assert stored.is_finished
+    assert stored.summary == {"schema": 1, "lm_loss": 2.5}
+    assert stored.status["state"] == "finished"
+    assert stored.table("steps")["loss"].tolist() == [2.5]
+
+
+def test_state_holds_no_time_of_day(runs: Path) -> None:
+    new_run(runs).close()
+    state = read(runs / "x/checkpoints/step-00000000/state.json")
+    assert state == {"schema": 1, "step": 0, "extra": {"tokens": 0}}
