@@ -1,10 +1,11 @@
 """The door: each command parses, calls one function, prints. Results go to stdout, all else to stderr."""
 
+import json
 import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -117,6 +118,27 @@ def resume(directory: RunDirectory) -> None:
     _leave(outcome)
 
 
+@app.command()
+def report(
+    directories: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="One run: its summary; several: a comparison."),
+    ],
+    format: Annotated[Literal["table", "json"], typer.Option(help="How to print it.")] = "table",
+) -> None:
+    """Say what happened in a run, or how several differ; a running one is read as far as it is."""
+    from moe_lab.report import render
+    from moe_lab.report.summary import summarize
+
+    summaries = [summarize(directory) for directory in directories]
+    if format == "json":
+        typer.echo(json.dumps({"schema": 1, "runs": summaries}, indent=2, allow_nan=False))
+    elif len(summaries) == 1:
+        render.one(summaries[0], render.console())
+    else:
+        render.several(summaries, render.console())
+
+
 @config_app.command("show")
 def config_show(settings: Settings = None) -> None:
     """Print every setting with its origin."""
@@ -139,8 +161,6 @@ def config_check(settings: Settings = None) -> None:
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of configs, for editors."""
-    import json
-
     from moe_lab.config import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))

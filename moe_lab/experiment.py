@@ -17,7 +17,7 @@ from moe_lab.registry import SOURCES
 from moe_lab.store.commit import State
 from moe_lab.streams import Stream
 
-BETAS = (0.9, 0.95)
+BETAS = (0.9, 0.999)
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 

@@ -20,6 +20,7 @@ from moe_lab.routing.base import Routing
 from moe_lab.streams import Stream
 
 ROTARY_BASE = 10_000.0
+FEED_FORWARD_OUT_STD = 0.02
 ALWAYS_MEASURED = ("switch", "importance", "router_z")  # whatever is optimised
 
 
@@ -185,12 +186,12 @@ def initialize(model: LanguageModel, config: Config) -> None:
 def _std(name: str, parameter: Tensor, config: Config) -> float:
     """Initial standard deviation: given for embedding and router, else 1 / sqrt(inputs).
 
-    What writes to the residual stream starts smaller with depth, as in GPT-2.
+    What experts add to the residual stream starts small, so that attention leads at first.
     """
     if name == "embedding":
         return config.model.embedding_std
     if name.endswith("router.weight"):
         return config.moe.init_std
-    inputs = parameter.shape[1]  # (outputs, inputs), or (experts, inputs, outputs)
-    depth = 2 * config.model.n_layers if name.endswith(("w_out", "attention.out")) else 1
-    return 1 / sqrt(inputs * depth)
+    if name.endswith("w_out"):
+        return FEED_FORWARD_OUT_STD
+    return 1 / sqrt(parameter.shape[1])  # (outputs, inputs), or (experts, inputs, outputs)

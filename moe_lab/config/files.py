@@ -82,11 +82,8 @@ def merge(base: Node, top: Node) -> Node:
         below = merged.get(name)
         if below and isinstance(below.value, dict) and isinstance(section.value, dict):
             kept = _shared(below, section) if name == "data" else below.children
-            # a section made for an override stays where the file has it
-            section = (
-                section if section.key.line else replace(section, place=below.place, key=below.key)
-            )
-            section = replace(section, value={**kept, **section.children})
+            shown = section if section.key.line else below  # an override has no place in a file
+            section = replace(shown, value={**kept, **section.children})
         merged[name] = section
     return replace(top, value=merged)
 

@@ -1,6 +1,6 @@
 """Every config key by its dotted path, and what a misspelt one was probably meant to be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 
@@ -58,13 +58,13 @@ SYNONYMS = {  # what other programs call it
 
 
 @cache
-def choices() -> dict[str, dict[str, type[Settings]]]:
+def choices() -> dict[str, Mapping[str, type[Settings]]]:
     """Sections whose keys depend on a choice: its possible values and their models."""
     return {
         "data": DATA,
-        "moe.router": {**method_models(ROUTERS, Method)},
-        "moe.balance": {**method_models(BALANCERS, Method)},
-        "moe.extra": {**method_models(BALANCERS, WeightedMethod)},
+        "moe.router": method_models(ROUTERS, Method),
+        "moe.balance": method_models(BALANCERS, Method),
+        "moe.extra": method_models(BALANCERS, WeightedMethod),
     }
 
 

@@ -35,8 +35,7 @@ def problem(error: ErrorDetails, tree: Node) -> Problem:
     kind, name = error["type"], f"'{shown(path)}'"
     node = tree.at(path)
     if kind == "extra_forbidden":
-        section = ".".join(step for step in path[:-1] if not step.isdigit())
-        remedy = keys.meant(section, path[-1], choice)
+        remedy = keys.meant(_section(path), path[-1], choice)
         return Problem(f"unknown config key '{shown(path)}'", _key(tree, path), remedy)
     if kind == "missing":
         return Problem(f"{name} is required", _key(tree, path[:-1]), _supply(path[-1], tree))
@@ -68,8 +67,11 @@ def _split(loc: tuple[str | int, ...]) -> tuple[tuple[str, ...], str]:
 
 
 def _field(path: tuple[str, ...], choice: str) -> FieldInfo:
-    section = ".".join(step for step in path[:-1] if not step.isdigit())
-    return keys.settings(section, choice).model_fields[path[-1]]
+    return keys.settings(_section(path), choice).model_fields[path[-1]]
+
+
+def _section(path: tuple[str, ...]) -> str:
+    return ".".join(step for step in path[:-1] if not step.isdigit())
 
 
 def _key(tree: Node, path: tuple[str, ...]) -> Place:
@@ -80,7 +82,8 @@ def _key(tree: Node, path: tuple[str, ...]) -> Place:
 
 def _supply(key: str, tree: Node) -> str:
     if key == "path":
-        return f"moe-lab train {tree.place.source} data.path=FILE".replace("  ", " ")
+        file = tree.place.source
+        return f"moe-lab train {file} data.path=FILE" if file else "add data.path=FILE"
     return f"write '{key}: …' here"
 
 
@@ -123,11 +126,13 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str | None:
 
 
 def _type_problem(error: ErrorDetails, name: str, node: Node, field: FieldInfo) -> Problem:
-    kind, options = error["type"], get_args(field.annotation)
+    kind = error["type"]
     if kind == "literal_error":
-        expected, remedy = " or ".join(options), _did_you_mean(node.text, options)
+        expected = error["ctx"]["expected"].replace("'", "")
+        remedy = _did_you_mean(node.text, re.split(r", | or ", expected))
     else:
-        expected = EXPECTED[kind] + (" or null" if type(None) in options else "")
+        nullable = type(None) in get_args(field.annotation)
+        expected = EXPECTED[kind] + (" or null" if nullable else "")
         remedy = _remedy(kind, node)
     return Problem(f"{name}: expected {expected}, got {_value(node)}", node.place, remedy)
 

@@ -1,6 +1,7 @@
 """Each token goes to the k experts of largest logit.
 
-    p = softmax(x W);  gate_i = p_i for the chosen i, or p_i / (sum of p over the chosen) if renormalised
+    p = softmax(x W)
+    gate_i = p_i for the chosen i, or p_i / (sum of p over the chosen) if renormalised
 
 Source: Shazeer et al. 2017, arXiv:1701.06538, eq. 2-5; gates from all E experts as in Fedus et al. 2022,
 arXiv:2101.03961, eq. 1-2.

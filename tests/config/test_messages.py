@@ -74,7 +74,7 @@ def test_unknown_keys_are_shown_with_the_line_and_the_remedy(refusal):
         ("train: {steps: true}", "expected an integer, got the boolean true", ""),
         ("train: {steps: 010}", "expected an integer, got the string \"010\"", "write 10"),
         ("train: {steps: 1_000}", "expected an integer, got the string \"1_000\"", "write 1000"),
-        ("train: {device: gpu}", "expected auto or cpu or cuda, got the string \"gpu\"", "'cuda'?"),
+        ("train: {device: gpu}", "expected auto, cpu or cuda, got the string \"gpu\"", "'cuda'?"),
         (
             "moe: {router: {name: top_k, renormalize: yes}}",
             "'moe.router.renormalize': expected true or false, got the string \"yes\"",

@@ -1,0 +1,156 @@
+"""Writes the parts of the documentation that the code can print; with --check, only says which are stale.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end -->` in a Markdown file.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from moe_lab import columns
+from moe_lab.cli import app
+from moe_lab.config import Config
+from moe_lab.config.keys import choices, dotted, sections
+from moe_lab.registry import BALANCERS, PACKAGE, ROUTERS, Registry
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "docs/config.md", "runs/README.md")
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def commands() -> str:
+    """Every command with its arguments and its first line of help."""
+    return _table(("command", "does"), _commands(typer.main.get_command(app), "moe-lab"))
+
+
+def _commands(group: Any, path: str) -> Iterator[tuple[str, str]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{path} {name}")
+        else:
+            words = [p.metavar for p in command.params if p.param_type_name == "argument"]
+            yield f"`{' '.join([path, name, *words])}`", command.help or ""
+
+
+def methods() -> str:
+    """Every router and balancer: first sentence, equation and source of its file."""
+    rows = [
+        (f"`{name}`", registry.kind, *_described(registry, name))
+        for registry in (ROUTERS, BALANCERS)
+        for name in registry.names()
+    ]
+    return _table(("name", "kind", "what it is", "equation", "source"), rows)
+
+
+def _described(registry: Registry, name: str) -> tuple[str, str, str]:
+    text = (PACKAGE / registry.folder / f"{name}.py").read_text(encoding="utf-8").split('"""')[1]
+    parts = [" ".join(part.split()) for part in text.split("\n\n")]
+    source = next(part for part in parts if part.startswith("Source:"))
+    equation = re.sub(r"\s{2,}", "; ", text.split("\n\n")[1].strip())
+    return parts[0], f"`{equation}`", source.removeprefix("Source: ").split(" Deviations:")[0]
+
+
+def config_keys() -> str:
+    """Every key with default, range and meaning."""
+    return _table(("key", "default", "allowed", "meaning"), _keys())
+
+
+def _keys() -> Iterator[tuple[str, str, str, str]]:
+    rows: dict[tuple[str, str, str, str], list[str]] = {}
+    for path, choice, model in _models():
+        for key, field in model.model_fields.items():
+            name = dotted(path, key)
+            if name in sections() or name == "data" or (choice and key == "name"):
+                continue
+            default = "required" if field.is_required() else f"`{_value(field.default)}`"
+            allowed = " | ".join(choices()[name]) if name in choices() else _allowed(field)
+            row = (name, default, allowed, field.description or "")
+            rows.setdefault(row, []).append(choice)
+    for (path, *cells), owners in rows.items():
+        everywhere = owners == [""] or len(owners) == len(choices()[path.rpartition(".")[0]])
+        yield (f"`{path}`" + ("" if everywhere else f" ({', '.join(owners)})"), *cells)
+
+
+def _models() -> Iterator[tuple[str, str, Any]]:
+    """Every section in the order of the config, each of its choices after it."""
+    for section in Config.model_fields:
+        path = "" if section == next(iter(Config.model_fields)) else section
+        if path in sections():
+            yield path, "", sections()[path]
+        for chosen in (c for c in choices() if c.split(".")[0] == section):
+            yield from ((chosen, choice, model) for choice, model in choices()[chosen].items())
+
+
+def _allowed(field: Any) -> str:
+    """The field's range in interval notation, or its choices."""
+    bounds = {name: getattr(m, name) for m in field.metadata for name in _bounds(m)}
+    if not bounds:
+        words = re.findall(r"'([^']*)'", str(field.annotation))
+        return " | ".join(words) if "Literal" in str(field.annotation) else ""
+    low = f"({bounds['gt']}" if "gt" in bounds else f"[{bounds.get('ge')}"
+    return f"{low}, {bounds['le']}]" + (" or null" if "None" in str(field.annotation) else "")
+
+
+def _bounds(metadata: Any) -> Iterator[str]:
+    return (name for name in ("gt", "ge", "le") if hasattr(metadata, name))
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value).strip('"')
+
+
+def files() -> str:
+    """Every table of a run with its columns."""
+    tables = {
+        "steps.csv": columns.STEPS,
+        "utilization.csv": columns.utilization(1),
+        "cv.csv": columns.CV,
+        "aux_loss.csv": columns.aux_loss(("<balancer>",)),
+        "eval.csv": columns.evaluation(("<domain>", "…"))[:-1],
+        "timing.csv": columns.TIMING,
+    }
+    parts = []
+    for name, table in tables.items():
+        rows = [(f"`{c.name}`", c.unit, c.better, c.meaning) for c in table]
+        parts.append(f"### {name}\n\n" + _table(("column", "unit", "better", "meaning"), rows))
+    return "\n".join(parts).replace("expert_00`", "expert_00` … `expert_NN`")
+
+
+def _table(header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    escaped = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "methods": methods,
+    "config_keys": config_keys,
+    "files": files,
+}
+
+
+def main() -> int:
+    """Rewrite every page, or with --check report the stale ones (exit 1)."""
+    stale = []
+    for name in PAGES:
+        page = ROOT / name
+        old = page.read_text(encoding="utf-8")
+        new = BLOCK.sub(lambda m: f"{m[1]}\n{PARTS[m[2]]()}\n{m[3]}", old)
+        if new != old:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                page.write_text(new, encoding="utf-8")
+    if "--check" in sys.argv and stale:
+        print(f"stale: {', '.join(stale)}; run: make docs", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Reading runs: what happened, and how two of them differ."""

@@ -1,0 +1,103 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from moe_lab.streams import Stream
+
+N = 2**18
+
+
+def test_the_same_place_gives_the_same_words_and_another_object_changes_nothing():
+    first = Stream(3, ("train", 7)).words("token", (4, 5))
+    Stream(3, ("train", 7)).normal("token", (100,))
+    assert np.array_equal(Stream(3).at("train").at(7).words("token", (4, 5)), first)
+
+
+def test_the_words_are_the_same_on_every_machine_and_in_every_version():
+    # Pinned: a change here silently changes the data and the weights of every earlier run.
+    stream = Stream(0, ("train", 1))
+    assert stream.integers("token", (4,)).tolist() == [620975, 7903187, 9211554, 11094270]
+    assert Stream(7).integers("x", (3,)).tolist() == [1952370, 1309661, 1538588]
+    assert stream.permutation("order", 8).tolist() == [7, 2, 4, 5, 1, 6, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    combinations(
+        [
+            (Stream(0), "token"),
+            (Stream(0), "start"),
+            (Stream(1), "token"),
+            (Stream(2**32), "token"),
+            (Stream(2**32 + 1), "token"),
+            (Stream(2**63 - 1), "token"),
+            (Stream(0, (1,)), "token"),
+            (Stream(0, ("1",)), "token"),
+            (Stream(0, (1, 2)), "token"),
+            (Stream(0, (12,)), "token"),
+            (Stream(0, ("token",)), "token"),
+        ],
+        2,
+    ),
+    ids=str,
+)
+def test_another_seed_purpose_or_index_gives_other_words(one, other):
+    words, others = (stream.words(purpose, (8,)) for stream, purpose in (one, other))
+    assert not np.isin(words, others).any()
+
+
+def test_a_longer_draw_begins_with_the_shorter_one():
+    stream = Stream(5, ("eval",))
+    assert np.array_equal(stream.words("w", (100,))[:30], stream.words("w", (30,)))
+    # Rows of a table: more sequences in a batch do not change the first ones.
+    assert np.array_equal(stream.uniform("w", (9, 7))[:4], stream.uniform("w", (4, 7)))
+    assert torch.equal(stream.normal("w", (9, 7))[:4], stream.normal("w", (4, 7)))
+
+
+def test_uniform_draws_lie_strictly_inside_the_unit_interval_and_fill_it():
+    u = Stream(1).uniform("u", (N,))
+    # Multiples of 2**-25, odd: 0 and 1 are out of reach, and each of 256 cells expects 1024 +- 32.
+    assert np.array_equal(u * 2**25 % 2, np.ones(N))
+    assert u.min() > 0
+    assert u.max() < 1
+    cells = np.bincount((u * 256).astype(int), minlength=256)
+    assert abs(cells - 1024).max() < 5 * 32
+    assert abs(u.mean() - 0.5) < 5 * np.sqrt(1 / 12 / N)
+
+
+def test_integers_use_all_24_bits():
+    drawn = Stream(2).integers("i", (N,))
+    assert drawn.min() >= 0
+    assert drawn.max() < 2**24
+    bits = (drawn[:, None] >> np.arange(24)) & 1
+    assert abs(bits.mean(0) - 0.5).max() < 5 * 0.5 / np.sqrt(N)
+
+
+def test_normal_draws_have_the_moments_and_the_tails_of_a_normal_law():
+    z = Stream(0).normal("init", (N,))
+    assert z.dtype == torch.float32
+    z = z.double()
+    assert abs(z.mean()) < 5 / np.sqrt(N)  # variance of the mean 1 / N
+    assert abs(z.var() - 1) < 5 * np.sqrt(2 / N)  # of the variance 2 / N
+    assert abs((z**4).mean() - 3) < 5 * np.sqrt(96 / N)  # of z^4: 105 - 9 = 96
+    # P(|z| > 4) = 6.33e-5: 16.6 expected; a sum of twelve uniforms would give about 6.
+    assert 5 <= (z.abs() > 4).sum() <= 35
+
+
+def test_a_permutation_holds_each_number_once_and_every_order_is_equally_likely():
+    orders = [tuple(Stream(i).permutation("p", 3).tolist()) for i in range(3000)]
+    assert all(sorted(order) == [0, 1, 2] for order in orders)
+    counts = [orders.count(order) for order in set(orders)]
+    assert len(counts) == 6  # 500 each, standard deviation sqrt(3000 * 1/6 * 5/6) = 20.4
+    assert max(abs(count - 500) for count in counts) < 5 * 20.4
+
+
+def test_building_and_running_a_model_touches_no_global_generator(build_model):
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    model = build_model(noise=1.0, init_std=0, capacity_factor=1.0)
+    logits, _ = model(torch.zeros(2, 16, dtype=torch.int64), Stream(0))
+    logits.sum().backward()
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
