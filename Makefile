@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test smoke check format docs clean
+.PHONY: setup demo test smoke check mutants format docs clean
 
 setup: $(READY)
 
@@ -32,6 +32,10 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+
+# Seeds faults into a copy of the package; every one must make a test fail.
+mutants: $(READY)
+	$(BIN)/python tests/mutants.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

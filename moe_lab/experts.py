@@ -25,12 +25,29 @@ class Experts(nn.Module):
         n_tokens, d_model = x.shape
         rows, ends = grouped(routing)
         per_assignment = x[:, None].expand(-1, routing.top_k, -1).reshape(-1, d_model)
-        hidden = F.grouped_mm(per_assignment.index_select(0, rows), self.w_in, offs=ends)
-        outputs = F.grouped_mm(F.gelu(hidden), self.w_out, offs=ends)
+        hidden = grouped_product(per_assignment.index_select(0, rows), self.w_in, ends)
+        outputs = grouped_product(F.gelu(hidden), self.w_out, ends)
         weighted = outputs * routing.gate.index_select(0, rows)[:, None].to(outputs)
         # Each row goes back to its own place: no two add to one address, forward or backward.
         combined = weighted.new_zeros(len(routing.token), d_model).index_copy(0, rows, weighted)
         return combined.view(n_tokens, routing.top_k, d_model).sum(1)
+
+
+def grouped_product(
+    x: Float[Tensor, "K D"], weights: Float[Tensor, "E D F"], ends: Int[Tensor, " E"]
+) -> Float[Tensor, "K F"]:
+    """Each expert's stretch of rows times its matrix. Widths must be multiples of 4 in float32."""
+    if x.device.type == "cpu" or x.dtype == torch.bfloat16:
+        return F.grouped_mm(x, weights, offs=ends)
+    return looped_product(x, weights, ends)  # torch documents no float32 kernel for CUDA
+
+
+def looped_product(
+    x: Float[Tensor, "K D"], weights: Float[Tensor, "E D F"], ends: Int[Tensor, " E"]
+) -> Float[Tensor, "K F"]:
+    """The same by one product per expert; unbind, since indexing would fill E gradients of full size."""
+    stretches = x.tensor_split(ends[:-1].cpu().long())
+    return torch.cat([part @ w for part, w in zip(stretches, weights.unbind(), strict=True)])
 
 
 def grouped(routing: Routing) -> tuple[Int[Tensor, " K"], Int[Tensor, " E"]]:

@@ -79,7 +79,7 @@ def window_steps(n_experts: int, assignments: int) -> int:
     return ceil(MIN_EXPECTED * n_experts / assignments)
 
 
-def balance(counts: Sequence[int], *, top_k: int) -> dict[str, float | None]:
+def balance(counts: Sequence[int], *, top_k: int) -> dict[str, int | float | None]:
     """The columns of cv.csv that are functions of one layer's counts."""
     q, assignments = load(counts), int(np.sum(counts))
     return {

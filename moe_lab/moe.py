@@ -8,8 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from moe_lab.balancing.base import Balancer
+from moe_lab.capacity import capacity
 from moe_lab.experts import Experts
-from moe_lab.routing.base import Router, Routing, capacity, drop_over_capacity
+from moe_lab.routing.base import Router, Routing, drop_over_capacity
 from moe_lab.streams import Stream
 
 
@@ -61,5 +62,5 @@ class MoELayer(nn.Module):
         for balancer in self._balancers().values():
             balancer.after_step(counts)
 
-    def _balancers(self) -> Mapping[str, Balancer]:
-        return cast(Mapping[str, Balancer], self.balancers)
+    def _balancers(self) -> dict[str, Balancer]:
+        return cast(dict[str, Balancer], dict(self.balancers.items()))

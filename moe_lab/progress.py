@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -13,6 +13,7 @@ LINES = 20  # plain progress lines over a whole run, between the first and the l
 PAUSE = 10.0  # seconds between two of them, at least
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Shows how far a run is; a context manager around its steps."""
 

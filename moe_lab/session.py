@@ -1,5 +1,6 @@
 """A run from outside the loop: begun in a new folder or resumed in its own, ended in one of the ways a run can."""
 
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -67,15 +68,15 @@ def resume(directory: Path, *, reporter: Reporter) -> Outcome:
     settings = config.load(directory / layout.RESOLVED).config
     machine.prepare(settings.train.threads)
     device = machine.device(stored.record["device"])
-    run, state = Run.reopen(directory)
+    with _memory_errors():
+        experiment = build(settings, device)
+    if experiment.source.fingerprint != stored.record["data"]["fingerprint"]:
+        raise ConfigError(
+            f"the data of {directory} have changed since it began",
+            help="put the original file back, or start a new run",
+        )
+    run, state = Run.reopen(directory)  # cuts tables back: after all that can be refused
     with run:
-        with _memory_errors():
-            experiment = build(settings, device)
-        if experiment.source.fingerprint != stored.record["data"]["fingerprint"]:
-            raise ConfigError(
-                f"the data of {directory} have changed since it began",
-                help="put the original file back, or start a new run",
-            )
         experiment.restore(state)
         for problem in run.skipped:
             reporter.say(f"warning: {problem}")
@@ -96,10 +97,11 @@ def _go(
     if stop.signal and run.step < steps:
         run.event("stop", signal=stop.signal.name, step=run.step)
         run.status("stopped", reason=stop.signal.name)
-        reporter.say(f"stopped after step {run.step}; go on with: moe-lab resume {run.directory}")
+        command = shlex.join(["moe-lab", "resume", str(run.directory)])
+        reporter.say(f"stopped after step {run.step}; go on with: {command}")
         return Outcome(run.directory, stop.exit_code)
-    run.finish(_summary(experiment))
     run.event("finish", step=steps)
+    run.finish(_summary(experiment))
     return Outcome(run.directory)
 
 

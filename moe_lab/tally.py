@@ -48,7 +48,7 @@ class Reading:
         """The expert columns of utilization.csv."""
         return dict(zip(columns.experts(len(self.counts)), self.load.tolist(), strict=True))
 
-    def cv_row(self, dead_experts: float | None) -> dict[str, float | None]:
+    def cv_row(self, dead_experts: float | None) -> dict[str, int | float | None]:
         """The columns of cv.csv after step, split and layer."""
         return metrics.balance(self.counts, top_k=self.top_k) | {
             "dead_experts": dead_experts,

@@ -1,19 +1,30 @@
-"""What several test files build: records of routing, and small models."""
+"""What several test files build: records of routing, small models and small runs."""
 
+import csv
+import os
+import signal
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from typer.testing import CliRunner, Result
 
+from moe_lab import experiment, session
+from moe_lab.cli import app
 from moe_lab.config import Config, load
+from moe_lab.experiment import Experiment
 from moe_lab.model import LanguageModel, initialize
+from moe_lab.progress import Silent
 from moe_lab.routing.base import Routing
 
 Record = Callable[..., Routing]
 Configure = Callable[..., Config]
 BuildModel = Callable[..., LanguageModel]
+Cli = Callable[..., Result]
+TrainRun = Callable[..., Path]
 
 SMALL = {
     "vocab_size": 32,
@@ -28,6 +39,8 @@ SMALL = {
     "steps": 10,
     "warmup": 2,
 }
+
+FINISHED = ("name=small", "eval.every=5", "checkpoint.every=4", "router_grad_every=5")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,3 +104,84 @@ def build_model(configure: Configure) -> BuildModel:
         return model
 
     return build
+
+
+def small(*settings: str) -> list[str]:
+    """SMALL as `key=value`, with settings in the same form that win."""
+    return [f"{k}={v}" for k, v in {**SMALL, **dict(s.split("=", 1) for s in settings)}.items()]
+
+
+def build_experiment(*settings: str) -> Experiment:
+    """The untrained parts of a small run."""
+    return experiment.build(load(None, small(*settings)).config, torch.device("cpu"))
+
+
+def rows(directory: Path, table: str, **wanted: object) -> list[dict[str, str]]:
+    """The rows of a run's CSV as they stand there, those with the wanted cells."""
+    with (directory / f"{table}.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    return [row for row in found if all(row[key] == str(value) for key, value in wanted.items())]
+
+
+def results(directory: Path) -> dict[str, bytes]:
+    """What must not depend on time: every table but timing, and the newest checkpoint."""
+    newest = max((directory / "checkpoints").glob("step-*"))
+    names = ("model.safetensors", "optimizer.safetensors", "state.json")
+    tables = sorted(path for path in directory.glob("*.csv") if path.name != "timing.csv")
+    return {path.name: path.read_bytes() for path in [*tables, *(newest / n for n in names)]}
+
+
+class SignalAt(Silent):
+    """Shows nothing; sends this process a signal during one step, and keeps what is said."""
+
+    def __init__(self, step: int, number: signal.Signals = signal.SIGINT):
+        self.at, self.number = step, number
+        self.said: list[str] = []
+
+    def step(self, step: int, loss: float, n_eff: float) -> None:
+        if step == self.at:
+            os.kill(os.getpid(), self.number)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """The command line, called in this process."""
+
+    def call(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return call
+
+
+@pytest.fixture
+def train_run(cli: Cli, tmp_path: Path) -> TrainRun:
+    """Trains a small run under tmp_path; settings, as `key=value`, win over SMALL."""
+
+    def train(*settings: str) -> Path:
+        done = cli("train", *small(*settings), "--runs-dir", tmp_path / "runs")
+        assert done.exit_code == 0, done.stderr
+        return Path(done.stdout.strip())
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def finished(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run, to be read and not to be changed."""
+    runs = tmp_path_factory.mktemp("finished")
+    done = cli("train", *small(*FINISHED), "--runs-dir", runs)
+    assert done.exit_code == 0, done.stderr
+    return runs / "small"
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """The same run, stopped by SIGTERM after step 6."""
+    reporter = SignalAt(6, signal.SIGTERM)
+    asked = load(None, small(*FINISHED))
+    return session.train(
+        asked, runs_dir=tmp_path / "stopped", exact=True, reporter=reporter
+    ).directory

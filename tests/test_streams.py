@@ -1,7 +1,4 @@
-from itertools import combinations
-
 import numpy as np
-import pytest
 import torch
 
 from moe_lab.streams import Stream
@@ -23,29 +20,14 @@ def test_the_words_are_the_same_on_every_machine_and_in_every_version():
     assert stream.permutation("order", 8).tolist() == [7, 2, 4, 5, 1, 6, 3, 0]
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    combinations(
-        [
-            (Stream(0), "token"),
-            (Stream(0), "start"),
-            (Stream(1), "token"),
-            (Stream(2**32), "token"),
-            (Stream(2**32 + 1), "token"),
-            (Stream(2**63 - 1), "token"),
-            (Stream(0, (1,)), "token"),
-            (Stream(0, ("1",)), "token"),
-            (Stream(0, (1, 2)), "token"),
-            (Stream(0, (12,)), "token"),
-            (Stream(0, ("token",)), "token"),
-        ],
-        2,
-    ),
-    ids=str,
-)
-def test_another_seed_purpose_or_index_gives_other_words(one, other):
-    words, others = (stream.words(purpose, (8,)) for stream, purpose in (one, other))
-    assert not np.isin(words, others).any()
+def test_another_seed_purpose_or_index_gives_other_words():
+    seeds = (0, 1, 2**32, 2**32 + 1, 2**63 - 1)  # seeds 2**32 apart are not the same seed
+    indices = ((1,), ("1",), (1, 2), (12,), ("token",))
+    places = [(Stream(seed), "token") for seed in seeds]
+    places += [(Stream(0, index), "token") for index in indices]
+    places += [(Stream(0), "start"), (Stream(0), "tok")]
+    words = np.concatenate([stream.words(purpose, (64,)) for stream, purpose in places])
+    assert len(np.unique(words)) == 64 * len(places)
 
 
 def test_a_longer_draw_begins_with_the_shorter_one():
@@ -82,7 +64,7 @@ def test_normal_draws_have_the_moments_and_the_tails_of_a_normal_law():
     assert abs(z.mean()) < 5 / np.sqrt(N)  # variance of the mean 1 / N
     assert abs(z.var() - 1) < 5 * np.sqrt(2 / N)  # of the variance 2 / N
     assert abs((z**4).mean() - 3) < 5 * np.sqrt(96 / N)  # of z^4: 105 - 9 = 96
-    # P(|z| > 4) = 6.33e-5: 16.6 expected; a sum of twelve uniforms would give about 6.
+    # P(|z| > 4) = 6.33e-5: 16.6 +- 4.1 expected.
     assert 5 <= (z.abs() > 4).sum() <= 35
 
 

@@ -5,8 +5,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moe_lab.config.schema import Config, Model, Moe
+from moe_lab.capacity import capacity
+from moe_lab.config.schema import Config, Data, Domains, Model, Moe
 
+LARGEST_TABLE = (
+    2**25
+)  # entries of (domain, token, next token): 0.3 GB, and several times that while built
 ALIGNMENT = 8  # widths of the grouped matrix product: 16 bytes of bfloat16
 
 
@@ -26,6 +30,7 @@ def refusals(config: Config) -> Iterator[Finding]:
     yield from _balancers(config.moe)
     yield from _widths(config.model)
     yield from _blocks(config.model)
+    yield from _tables(config.data)
     seq_len, tokens = config.data.seq_len, config.eval.tokens
     if tokens < seq_len:
         yield Finding(
@@ -100,6 +105,20 @@ def _blocks(model: Model) -> Iterator[Finding]:
         )
 
 
+def _tables(data: Data) -> Iterator[Finding]:
+    if not isinstance(data, Domains):
+        return
+    entries = data.n_domains * data.vocab_size**2
+    if entries > LARGEST_TABLE:
+        largest = math.isqrt(LARGEST_TABLE // data.n_domains)
+        yield Finding(
+            ("data.vocab_size", "data.n_domains"),
+            f"'data.vocab_size' ({data.vocab_size}) needs {entries * 8 / 1e9:.1f} GB "
+            f"for the laws of {data.n_domains} domains",
+            f"use vocab_size <= {largest}, or fewer domains",
+        )
+
+
 def warnings(config: Config) -> Iterator[Finding]:
     """What may surprise: it is done as asked, or nearly."""
     train, cores = config.train, os.cpu_count() or 1
@@ -119,10 +138,11 @@ def warnings(config: Config) -> Iterator[Finding]:
 
 def _rounded_capacity(config: Config) -> Iterator[Finding]:
     moe, factor = config.moe, config.moe.capacity_factor
-    fair = moe.top_k * config.train.batch_size * config.data.seq_len / moe.n_experts
     if factor is None:
         return
-    slots = math.ceil(factor * fair)
+    tokens = config.train.batch_size * config.data.seq_len
+    fair = moe.top_k * tokens / moe.n_experts
+    slots = capacity(factor, moe.top_k, tokens, moe.n_experts)
     if slots / fair > 1.1 * factor:
         yield Finding(
             ("moe.capacity_factor",),

@@ -1,4 +1,4 @@
-"""The record of what a router did, the router's interface, and capacity.
+"""The record of what a router did, the router's interface, and dropping.
 
 Letters in shapes: B sequences, S tokens each, T = B * S tokens, D model width, E experts, k experts per token,
 A = k * T assignments.
@@ -6,7 +6,6 @@ A = k * T assignments.
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from math import ceil
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -131,11 +130,6 @@ def choose(
 
 def _no_ties(scores: Tensor) -> Int[Tensor, ""]:
     return torch.zeros((), dtype=torch.int64, device=scores.device)
-
-
-def capacity(capacity_factor: float, top_k: int, n_tokens: int, n_experts: int) -> int:
-    """Slots per expert: ceil(factor * k * T / E) (Fedus et al. 2022, arXiv:2101.03961, eq. 3, for any k)."""
-    return ceil(capacity_factor * top_k * n_tokens / n_experts)
 
 
 def drop_over_capacity(routing: Routing, slots: int) -> Routing:

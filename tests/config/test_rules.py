@@ -27,6 +27,7 @@ def test_top_k_beyond_n_experts_names_both_lines(refusal):
         ("model: {d_model: 60, n_heads: 2}", "'model.d_model' (60) is not a multiple of 8"),
         ("model: {d_expert: 20}", "'model.d_expert' (20) is not a multiple of 8"),
         ("model: {moe_layers: [0, 2]}", "names block 2, but 'model.n_layers' is 2"),
+        ("data: {vocab_size: 4096}", "needs 1.1 GB for the laws of 8 domains"),
         ("eval: {tokens: 63}", "'eval.tokens' (63) is less than one sequence"),
         ("moe: {extra: [{name: switch, weight: 1}]}", "the balancer 'switch' is used twice"),
         (

@@ -1,0 +1,279 @@
+import json
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import FINISHED, Cli, SignalAt, TrainRun, results, rows, small
+
+from moe_lab import session
+from moe_lab.config import Resolved, load
+from moe_lab.errors import ConfigError, OutOfMemoryError
+from moe_lab.progress import Silent
+from moe_lab.session import Outcome
+from moe_lab.store.lock import Lock
+from moe_lab.store.read import StoredRun
+
+
+def resolved() -> Resolved:
+    """The run of the fixture `finished`."""
+    return load(None, small(*FINISHED))
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+# What a run leaves behind
+
+
+def test_a_finished_run_has_every_file(finished: Path):
+    assert {path.name for path in finished.iterdir()} == {
+        *("config.yaml", "resolved.yaml", "run.json", "status.json", "summary.json", ".lock"),
+        *("steps.csv", "utilization.csv", "cv.csv", "aux_loss.csv", "eval.csv", "timing.csv"),
+        *("events.jsonl", "checkpoints"),
+    }
+    run = StoredRun(finished)
+    assert (run.status["state"], run.status["step"]) == ("finished", 10)
+    assert [event["kind"] for event in run.events] == ["start", "finish"]
+    assert [path.name for path in sorted((finished / "checkpoints").iterdir())] == [
+        "step-00000008",
+        "step-00000010",
+    ]
+
+
+def test_run_json_says_what_ran_where(finished: Path):
+    record = StoredRun(finished).record
+    assert (record["seed"], record["threads"], record["device"], record["steps"]) == (
+        0,
+        1,
+        "cpu",
+        10,
+    )
+    assert record["versions"].keys() == {"moe_lab", "python", "torch", "numpy"}
+    assert record["data"]["domains"] == ["domain_0", "domain_1", "domain_2", "domain_3"]
+    assert (record["data"]["vocab_size"], record["data"]["eval_tokens"]) == (32, 128)
+    rungs = {rung["rung"]: rung["loss"] for rung in record["data"]["ladder"]}
+    assert list(rungs) == ["uniform", "unigram", "bigram", "bayes"]
+    assert sorted(rungs.values(), reverse=True) == list(rungs.values())
+
+
+def test_parameters_are_counted_in_all_and_per_token(finished: Path):
+    # embedding and head 2 * 32 * 16, norm 16; a block: attention 4 * 16 * 16, two norms 2 * 16,
+    # router 4 * 16, and four experts of 2 * 16 * 16, of which a token uses one
+    total = 1024 + 16 + 2 * (1024 + 32 + 64 + 4 * 512)
+    assert StoredRun(finished).record["parameters"] == {
+        "total": total,
+        "active": total - 2 * 3 * 512,
+    }
+
+
+def test_summary_json_holds_each_layers_verdict(finished: Path):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["steps"] == 10
+    assert summary["layers"].keys() == {"0", "1"}
+    for layer in summary["layers"].values():
+        assert layer["verdict"] in ("balanced", "skewed")
+        assert (layer["onsets"], layer["recoveries"]) == ([], [])
+
+
+def test_a_collapse_is_an_event(train_run: TrainRun):
+    run = StoredRun(train_run("steps=60", "init_tilt=50", "moe_layers=[1]"))
+    collapse = {key: value for key, value in run.events[1].items() if key != "time"}
+    assert collapse == {"kind": "collapse", "layer": 1, "step": 50, "since": 1}
+    assert run.summary["layers"]["1"]["verdict"] == "collapsed"
+    assert run.summary["layers"]["1"]["onsets"] == [1]
+
+
+BASE = """
+data: {vocab_size: 32, n_domains: 2, seq_len: 16}
+model: {d_model: 16, n_heads: 2, d_expert: 16}
+train: {steps: 3, batch_size: 2}
+eval: {tokens: 64}
+"""
+
+
+def test_the_users_file_is_kept_and_every_value_has_its_origin(tmp_path: Path):
+    mine = b"# mine\r\nname: kept\r\nextends: base.yaml\r\n"
+    (tmp_path / "base.yaml").write_text(BASE)
+    (tmp_path / "a.yaml").write_bytes(mine)
+    asked = load(tmp_path / "a.yaml", ["train.steps=1"])
+    run = session.train(asked, runs_dir=tmp_path, exact=True, reporter=Silent()).directory
+    assert (run / "config.yaml").read_bytes() == mine
+    assert load(run / "resolved.yaml").config == asked.config
+    lines = (run / "resolved.yaml").read_text().splitlines()
+    assert f"name: kept  # {tmp_path}/a.yaml:2" in lines
+    assert f"  vocab_size: 32  # {tmp_path}/base.yaml:2" in lines
+    assert "  steps: 1  # command line" in lines
+    assert "  top_k: 1  # default" in lines
+
+
+# Stopped by a signal
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_stops_after_the_step_and_the_run_goes_on_to_the_same_bytes(
+    finished: Path, tmp_path: Path, number: signal.Signals, exit_code: int
+):
+    reporter = SignalAt(6, number)
+    outcome = session.train(resolved(), runs_dir=tmp_path, exact=True, reporter=reporter)
+    assert outcome == Outcome(tmp_path / "small", exit_code)
+    run = StoredRun(outcome.directory)
+    assert run.status.items() >= {"state": "stopped", "step": 6, "reason": number.name}.items()
+    assert [row["step"] for row in rows(run.directory, "steps")] == list("123456")
+    last = {key: value for key, value in run.events[-1].items() if key != "time"}
+    assert last == {"kind": "stop", "signal": number.name, "step": 6}
+    assert session.resume(run.directory, reporter=Silent()) == Outcome(run.directory)
+    assert results(run.directory) == results(finished)
+    kinds = [event["kind"] for event in run.events]
+    assert kinds == ["start", "stop", "resume", "finish"]
+
+
+def test_what_is_said_at_a_stop_is_the_command_that_goes_on(tmp_path: Path):
+    reporter, runs = SignalAt(2), tmp_path / "my runs"
+    outcome = session.train(resolved(), runs_dir=runs, exact=True, reporter=reporter)
+    said, command = reporter.said[-1].split("; go on with: ")
+    assert said == "stopped after step 2"
+    assert shlex.split(command) == ["moe-lab", "resume", str(outcome.directory)]
+
+
+def test_a_signal_in_the_last_step_changes_nothing(tmp_path: Path):
+    reporter = SignalAt(10)
+    outcome = session.train(resolved(), runs_dir=tmp_path, exact=True, reporter=reporter)
+    assert outcome.exit_code == 0
+    assert StoredRun(outcome.directory).is_finished
+
+
+def test_a_run_can_be_stopped_and_resumed_many_times(finished: Path, tmp_path: Path):
+    session.train(resolved(), runs_dir=tmp_path, exact=True, reporter=SignalAt(1))
+    for step in (2, 4, 5, 9):
+        session.resume(tmp_path / "small", reporter=SignalAt(step))
+    session.resume(tmp_path / "small", reporter=Silent())
+    assert results(tmp_path / "small") == results(finished)
+    elapsed = [float(row["elapsed_s"]) for row in rows(tmp_path / "small", "timing")]
+    assert elapsed == sorted(elapsed)
+    assert len(elapsed) == 10
+
+
+# Failed
+
+
+class Broken(Silent):
+    def step(self, step: int, loss: float, n_eff: float) -> None:
+        if step == 6:
+            raise ZeroDivisionError("by a reporter")
+
+
+def test_an_unforeseen_error_is_written_down_and_the_run_can_go_on(finished: Path, tmp_path: Path):
+    with pytest.raises(ZeroDivisionError):
+        session.train(resolved(), runs_dir=tmp_path, exact=True, reporter=Broken())
+    run = StoredRun(tmp_path / "small")
+    assert (run.status["state"], run.status["step"]) == ("failed", 4)
+    assert run.events[-1]["kind"] == "failed"
+    assert "Traceback" in (run.directory / "log.txt").read_text()
+    session.resume(run.directory, reporter=Silent())
+    assert results(run.directory) == results(finished)
+
+
+HUGE = ("d_model=65536", "d_expert=65536", "n_experts=1024", "n_layers=256")  # petabytes
+
+
+def test_a_model_that_does_not_fit_leaves_nothing_behind(tmp_path: Path):
+    with pytest.raises(OutOfMemoryError, match="out of memory") as caught:
+        session.train(
+            load(None, small(*HUGE)), runs_dir=tmp_path / "runs", exact=True, reporter=Silent()
+        )
+    assert caught.value.exit_code == 8
+    assert not (tmp_path / "runs").exists()
+
+
+# Resume
+
+
+def test_resuming_a_finished_run_does_nothing(cli: Cli, finished: Path):
+    before = snapshot(finished)
+    done = cli("resume", finished)
+    assert (done.exit_code, done.stdout) == (0, f"{finished}\n")
+    assert done.stderr == f"{finished} is finished: nothing to do\n"
+    assert snapshot(finished) == before
+
+
+def test_resuming_a_run_in_use_is_refused(cli: Cli, stopped: Path):
+    before = snapshot(stopped)
+    lock = Lock(stopped)
+    done = cli("resume", stopped)
+    lock.close()
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert done.stderr.startswith(f"error: {stopped} is in use by another process\n  help: ")
+    assert snapshot(stopped) == before
+
+
+def test_what_is_not_a_run_cannot_be_resumed(cli: Cli, tmp_path: Path):
+    for place in (tmp_path / "nowhere", tmp_path):
+        done = cli("resume", place)
+        assert (done.exit_code, done.stdout) == (5, "")
+        assert done.stderr.startswith(f"error: {place} is not a moe-lab run: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_after_the_last_checkpoint_are_computed_again(finished: Path, stopped: Path):
+    for name in ("steps", "cv", "timing"):
+        with (stopped / f"{name}.csv").open("a") as file:
+            file.write("7,torn")
+    assert session.resume(stopped, reporter=Silent()).exit_code == 0
+    assert results(stopped) == results(finished)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(finished: Path, stopped: Path):
+    newest = stopped / "checkpoints" / "step-00000006" / "model.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    reporter = SignalAt(0)
+    session.resume(stopped, reporter=reporter)
+    assert reporter.said[0].startswith(f"warning: {newest} has ")
+    assert StoredRun(stopped).events[-2]["step"] == 4
+    assert results(stopped) == results(finished)
+
+
+def text_run(tmp_path: Path) -> tuple[Path, Path]:
+    """A text, and a run on it that was stopped after a step behind its last checkpoint."""
+    text = tmp_path / "text.txt"
+    text.write_bytes(bytes(range(32, 127)) * 50)
+    settings = [s for s in small(f"path={text}") if not s.startswith(("vocab", "n_domains"))]
+    asked = load(None, ["source=text", "checkpoint.every=4", *settings])
+    with pytest.raises(ZeroDivisionError):
+        session.train(asked, runs_dir=tmp_path, exact=True, reporter=Broken())
+    return text, tmp_path / "run"
+
+
+def test_a_text_that_has_changed_is_refused_and_nothing_is_lost(tmp_path: Path):
+    text, run = text_run(tmp_path)
+    original, before = text.read_bytes(), snapshot(run)
+    text.write_bytes(original.replace(b"A", b"B", 1))
+    with pytest.raises(ConfigError, match=f"the data of {run} have changed") as caught:
+        session.resume(run, reporter=Silent())
+    assert caught.value.exit_code == 2
+    assert snapshot(run) == before
+    text.write_bytes(original)
+    assert session.resume(run, reporter=Silent()).exit_code == 0
+
+
+def test_a_text_that_is_gone_is_refused(cli: Cli, tmp_path: Path):
+    text, run = text_run(tmp_path)
+    text.unlink()
+    before = snapshot(run)
+    done = cli("resume", run)
+    assert done.exit_code == 2
+    assert f"no such file: {text}" in done.stderr
+    assert snapshot(run) == before
+
+
+def test_the_command_line_is_recorded_without_the_programs_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "argv", ["/opt/venv/bin/moe-lab", "train", "a=1"])
+    outcome = session.train(resolved(), runs_dir=tmp_path, exact=True, reporter=SignalAt(1))
+    assert StoredRun(outcome.directory).record["command"] == ["moe-lab", "train", "a=1"]

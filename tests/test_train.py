@@ -1,0 +1,255 @@
+import re
+from math import fsum, inf, isclose, isfinite
+
+import pytest
+import torch
+from conftest import Cli, TrainRun, build_experiment, results, rows
+from torch import Tensor
+from torch.nn import functional as F
+
+from moe_lab.errors import DivergedError
+from moe_lab.experiment import Experiment
+from moe_lab.routing.base import Routing
+from moe_lab.store.read import StoredRun
+from moe_lab.train import train_step, weigh
+
+BALANCERS = ("switch", "importance", "router_z")
+# Every step multiplies all weights by 1 - 10 * 1000: attention overflows after a few.
+EXPLODES = ("lr=10", "weight_decay=1000", "warmup=0", "grad_clip=null", "lr_schedule=constant")
+
+
+def near(a: float | str, b: float | str, rel: float = 1e-6) -> bool:
+    return isclose(float(a), float(b), rel_tol=rel)
+
+
+# Losses
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("alpha=0.3",),
+        ("alpha=0.3", "moe_layers=[1]", "accumulate=2"),
+        ("alpha=0.3", "extra=[{name: router_z, weight: 0.01}]"),
+        ("alpha=0.3", "balance=importance", "extra=[{name: switch, weight: 0.1}]"),
+        ("alpha=0",),
+    ],
+    ids=" ".join,
+)
+def test_aux_loss_is_the_mean_over_layers_of_the_weighted_losses(train_run: TrainRun, settings):
+    run = train_run("steps=3", *settings)
+    for step in rows(run, "steps"):
+        layers = rows(run, "aux_loss", step=step["step"], split="train")
+        weighted = [fsum(float(row[f"{name}_weighted"]) for name in BALANCERS) for row in layers]
+        assert isclose(float(step["aux_loss"]), fsum(weighted) / len(layers), rel_tol=1e-6)
+        assert float(step["loss"]) == float(step["lm_loss"]) + float(step["aux_loss"])
+    assert (float(step["aux_loss"]) == 0) == (settings == ("alpha=0",))
+
+
+@pytest.mark.parametrize("balance", BALANCERS)
+def test_every_loss_is_measured_whatever_is_optimised(train_run: TrainRun, balance):
+    run = train_run("steps=2", f"balance={balance}", "alpha=0.5", "eval.every=1")
+    for row in rows(run, "aux_loss"):
+        for name in BALANCERS:
+            raw, weighted = float(row[f"{name}_raw"]), float(row[f"{name}_weighted"])
+            assert raw > 0
+            assert weighted == (0.5 * raw if name == balance else 0)
+
+
+def test_without_weight_the_losses_are_measured_and_not_optimised(train_run: TrainRun):
+    settings = ("steps=3", "router_grad_every=1")
+    switch = train_run("alpha=0", *settings)
+    other = train_run("alpha=0", "balance=router_z", *settings)
+    assert results(switch)["model.safetensors"] == results(other)["model.safetensors"]
+    assert rows(switch, "aux_loss") == rows(other, "aux_loss")
+    assert all(float(row["switch_raw"]) > 0 for row in rows(switch, "aux_loss"))
+    assert all(row["switch_weighted"] == "0.0" for row in rows(switch, "aux_loss"))
+
+
+def test_an_extra_balancer_adds_its_own_weighted_loss(train_run: TrainRun):
+    plain = train_run("steps=2", "alpha=0.01")
+    extra = train_run("steps=2", "alpha=0.01", "extra=[{name: router_z, weight: 1e-3}]")
+    before, after = rows(plain, "steps", step=1)[0], rows(extra, "steps", step=1)[0]
+    z = [float(row["router_z_raw"]) for row in rows(extra, "aux_loss", step=1)]
+    added = float(after["aux_loss"]) - float(before["aux_loss"])
+    assert isclose(added, 1e-3 * fsum(z) / 2, rel_tol=1e-4)  # a difference of float32
+    assert after["lm_loss"] == before["lm_loss"]
+    for row in rows(extra, "aux_loss"):
+        assert float(row["router_z_weighted"]) == 1e-3 * float(row["router_z_raw"])
+
+
+def test_evaluation_losses_hold_no_penalty(train_run: TrainRun):
+    runs = [train_run("steps=1", f"alpha={alpha}") for alpha in (0, 100)]
+    first, second = (rows(run, "eval", step=0)[0] for run in runs)
+    assert first == second
+    # and the training loss of the same weights differs by the penalty alone
+    first, second = (rows(run, "steps")[0] for run in runs)
+    assert first["lm_loss"] == second["lm_loss"]
+    assert float(second["aux_loss"]) > 50
+
+
+def test_weigh_is_the_weighted_sum_of_means_over_layers():
+    raw = {
+        0: {"switch": torch.tensor(1.0), "router_z": torch.tensor(8.0)},
+        3: {"switch": torch.tensor(3.0), "router_z": torch.tensor(2.0)},
+    }
+    # 0.5 * (1 + 3) / 2 + 0.1 * (8 + 2) / 2
+    assert weigh(raw, {"switch": 0.5, "router_z": 0.1}).item() == pytest.approx(1.5)
+    assert weigh(raw, {"switch": 0.0, "router_z": 0.0}).item() == 0
+
+
+def test_a_loss_without_weight_cannot_poison_the_sum():
+    raw = {0: {"switch": torch.tensor(1.0), "router_z": torch.tensor(inf)}}
+    assert weigh(raw, {"switch": 1.0, "router_z": 0.0}).item() == 1
+
+
+# Accumulation
+
+
+def test_a_step_is_the_same_however_it_is_divided(train_run: TrainRun):
+    settings = ("steps=2", "alpha=0", "grad_clip=null", "router_grad_every=1")
+    whole = train_run("batch_size=24", *settings)
+    split = train_run("batch_size=12", "accumulate=2", *settings)
+    one, two = rows(whole, "steps", step=1)[0], rows(split, "steps", step=1)[0]
+    assert one["tokens"] == two["tokens"]
+    assert near(one["lm_loss"], two["lm_loss"])
+    assert near(one["grad_norm"], two["grad_norm"], 1e-4)
+    assert rows(whole, "utilization", step=1) == rows(split, "utilization", step=1)
+    pairs = zip(rows(whole, "aux_loss", step=1), rows(split, "aux_loss", step=1), strict=True)
+    for a, b in pairs:
+        assert near(a["router_z_raw"], b["router_z_raw"])
+        assert near(a["grad_task"], b["grad_task"], 1e-4)
+    # the second step starts from the same weights, but for rounding
+    assert near(rows(whole, "steps")[1]["lm_loss"], rows(split, "steps")[1]["lm_loss"], 1e-4)
+
+
+def test_a_divided_steps_aux_loss_is_the_mean_over_its_micro_batches(train_run: TrainRun):
+    settings = ("batch_size=3", "accumulate=4", "alpha=0.7")
+    run = train_run("steps=1", *settings)
+    experiment = build_experiment(*settings)
+    parts = []
+    for micro in range(4):
+        batch = experiment.source.batch(1, 3 * micro, 3)
+        _, routings = experiment.model(batch.inputs, experiment.stream.at(1, micro))
+        parts += [0.7 * switch(routing).item() for routing in routings.values()]
+    expected = fsum(parts) / 8  # 4 micro-batches, 2 layers
+    assert near(rows(run, "steps")[0]["aux_loss"], expected)
+    assert expected < 2 * 0.7  # neither the sum over micro-batches nor over layers
+
+
+def switch(routing: Routing) -> Tensor:
+    """E * sum f_i P_i, written out."""
+    load = F.one_hot(routing.expert, routing.n_experts).float().mean(0)
+    return routing.n_experts * (load * routing.router_probs.mean(0)).sum()
+
+
+# Router gradients
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("alpha", [0.0, 5.0])
+def test_router_gradients_agree_with_two_backward_passes(alpha, accumulate):
+    settings = (f"alpha={alpha}", f"accumulate={accumulate}", "router_grad_every=1")
+    measured = train_step(build_experiment(*settings), 1).router_grads
+    experiment = build_experiment(*settings)
+    routers = [layer.router.weight for layer in experiment.model.moe_layers().values()]
+    task = [torch.zeros_like(weight) for weight in routers]
+    balance = [torch.zeros_like(weight) for weight in routers]
+    for micro in range(accumulate):
+        batch = experiment.source.batch(1, 4 * micro, 4)
+        logits, routings = experiment.model(batch.inputs, experiment.stream.at(1, micro))
+        lm_loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+        aux_loss = alpha * torch.stack([switch(r) for r in routings.values()]).mean()
+        add(task, torch.autograd.grad(lm_loss / accumulate, routers, retain_graph=True))
+        add(balance, torch.autograd.grad(aux_loss / accumulate, routers))
+    for layer, (by_task, by_balance) in enumerate(zip(task, balance, strict=True)):
+        assert near(measured[layer]["grad_task"], by_task.norm(), 1e-4)
+        assert near(measured[layer]["grad_balance"], by_balance.norm(), 1e-4)
+        assert (measured[layer]["grad_balance"] == 0) == (alpha == 0)
+
+
+def add(sums: list[Tensor], grads: tuple[Tensor, ...]) -> None:
+    for total, grad in zip(sums, grads, strict=True):
+        total += grad
+
+
+@pytest.mark.parametrize(
+    ("every", "router_grad_every", "steps"),
+    [(1, 4, {4, 8, 12}), (3, 4, {6, 12}), (5, 2, {5, 10})],
+)
+def test_router_gradients_are_measured_at_logged_steps(
+    train_run: TrainRun, every, router_grad_every, steps
+):
+    run = train_run("steps=12", f"log.every={every}", f"router_grad_every={router_grad_every}")
+    for row in rows(run, "aux_loss"):
+        due = row["split"] == "train" and int(row["step"]) in steps
+        assert bool(row["grad_task"]) == bool(row["grad_balance"]) == due
+
+
+# A loss or gradient that is not finite
+
+
+def frozen(experiment: Experiment) -> list[Tensor]:
+    state = experiment.optimizer.state.values()
+    moments = [moment.clone() for each in state for moment in each.values()]
+    return [*(p.detach().clone() for p in experiment.model.parameters()), *moments]
+
+
+def expect_divergence(experiment: Experiment, step: int, message: str) -> None:
+    before = frozen(experiment)
+    with pytest.raises(DivergedError, match=message) as caught:
+        train_step(experiment, step)
+    assert caught.value.exit_code == 6
+    assert "help: try a smaller train.lr" in caught.value.render()
+    assert all(map(torch.equal, before, frozen(experiment)))
+
+
+@pytest.mark.parametrize("value", [inf, -inf])
+def test_a_loss_that_is_not_finite_does_not_reach_the_weights(value):
+    experiment = build_experiment()
+    for step in (1, 2):
+        train_step(experiment, step)
+    with torch.no_grad():
+        experiment.model.head[0, 0] = value
+    expect_divergence(experiment, 3, "the loss became (inf|nan) at step 3")
+
+
+def test_a_later_micro_batch_may_be_the_one_that_is_not_finite():
+    experiment = build_experiment("accumulate=2", "batch_size=1", "vocab_size=64", "n_domains=1")
+    first, second = (
+        set(experiment.source.batch(1, i, 1).inputs.flatten().tolist()) for i in (0, 1)
+    )
+    with torch.no_grad():
+        experiment.model.embedding[(second - first).pop()] = inf
+    expect_divergence(experiment, 1, "the loss became nan at step 1")
+
+
+def test_a_gradient_that_is_not_finite_does_not_reach_the_weights():
+    experiment = build_experiment()
+    train_step(experiment, 1)
+    experiment.model.embedding.register_hook(lambda grad: grad * inf)
+    expect_divergence(experiment, 2, "the gradient norm became (inf|nan) at step 2")
+
+
+def test_divergence_is_exit_6_and_the_last_checkpoint_stays(cli: Cli, tmp_path):
+    settings = [*EXPLODES, "vocab_size=16", "d_model=16", "d_expert=16", "seq_len=8"]
+    settings += ["eval.tokens=64", "batch_size=2", "steps=30", "checkpoint.every=1"]
+    done = cli("train", *settings, "--name", "x", "--runs-dir", tmp_path)
+    assert done.exit_code == 6
+    message = r"error: the (loss|gradient norm) became (inf|nan) at step \d+; the weights were not"
+    assert re.match(message, done.stderr.splitlines()[-2])
+    assert "Traceback" not in done.stderr
+    run = StoredRun(tmp_path / "x")
+    assert run.status["state"] == "diverged"
+    assert "; the weights were not touched by it" in run.status["reason"]
+    assert [event["kind"] for event in run.events] == ["start", "diverged"]
+    assert not run.is_finished
+    last = run.status["step"]
+    assert 0 < last < 30
+    assert [row["step"] for row in rows(run.directory, "steps")][-1] == str(last)
+    assert all(isfinite(float(row["loss"])) for row in rows(run.directory, "steps"))
+    # going on from the last checkpoint ends in the same way: it is whole
+    again = cli("resume", tmp_path / "x")
+    assert again.exit_code == 6
+    assert f"at step {last + 1}" in again.stderr
+    assert cli("report", tmp_path / "x").exit_code == 0
