@@ -78,7 +78,7 @@ class Probe:
         experts: dict[int, list[NDArray[np.int64]]],
         layers: dict[int, Reading],
     ) -> Evaluation:
-        known = len(self.domains) > 1
+        known = len(np.unique(self.labels)) > 1
         per_token = losses.double().numpy()
         domain_losses = {
             domain: float(per_token[self.labels == d].mean()) if (self.labels == d).any() else None
@@ -88,7 +88,7 @@ class Probe:
             lm_loss=float(per_token.mean()),
             gap=float(torch.cat(gaps).double().mean()) if gaps else None,
             nmi=float(np.mean([self._nmi(parts) for parts in experts.values()])) if known else None,
-            domain_losses=domain_losses if known else {},
+            domain_losses=domain_losses if len(self.domains) > 1 else {},
             layers=layers,
         )
 

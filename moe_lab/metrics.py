@@ -34,7 +34,7 @@ def cv(q: Load) -> float:
 
     CV = sqrt(E * sum q^2 - 1), computed from the deviations so that balance reads exactly 0.
     """
-    return sqrt(len(q) * float(np.square(q - q.mean()).sum()))
+    return sqrt(len(q) * float(np.square(q - 1 / len(q)).sum()))
 
 
 def cv_floor(n_experts: int, top_k: int, tokens: int) -> float:

@@ -20,7 +20,7 @@ from moe_lab.routing.base import Routing
 from moe_lab.streams import Stream
 
 ROTARY_BASE = 10_000.0
-FEED_FORWARD_OUT_STD = 0.02
+W_OUT_STD = 0.02  # of experts
 ALWAYS_MEASURED = ("switch", "importance", "router_z")  # whatever is optimised
 
 
@@ -193,5 +193,5 @@ def _std(name: str, parameter: Tensor, config: Config) -> float:
     if name.endswith("router.weight"):
         return config.moe.init_std
     if name.endswith("w_out"):
-        return FEED_FORWARD_OUT_STD
+        return W_OUT_STD
     return 1 / sqrt(parameter.shape[1])  # (outputs, inputs), or (experts, inputs, outputs)

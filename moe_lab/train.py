@@ -42,13 +42,15 @@ def fit(
     for step in range(done + 1, config.train.steps + 1):
         started = time.perf_counter()
         last = step == config.train.steps
+        logged = last or step % config.log.every == 0
         result = train_step(experiment, step)
-        if last or step % config.log.every == 0:
+        if logged:
             write_step(run, result, experiment)
             _watch(experiment, run, result)
         if last or step % config.eval.every == 0:
             write_evaluation(run, step, probe.evaluate(experiment.model), experiment.weights)
-        _write_timing(experiment, run, step, began, started)
+        if logged:
+            _write_timing(experiment, run, step, began, started)
         run.flush()
         reporter.step(step, result.lm_loss, min(r.n_eff for r in result.layers.values()))
         if last or stop.signal or step % config.checkpoint.every == 0:

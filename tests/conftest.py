@@ -111,6 +111,12 @@ def small(*settings: str) -> list[str]:
     return [f"{k}={v}" for k, v in {**SMALL, **dict(s.split("=", 1) for s in settings)}.items()]
 
 
+def small_text(path: Path, *settings: str) -> list[str]:
+    """The same on a text, which has no domains and no vocabulary to choose."""
+    given = small("source=text", f"path={path}", *settings)
+    return [setting for setting in given if not setting.startswith(("vocab_size", "n_domains"))]
+
+
 def build_experiment(*settings: str) -> Experiment:
     """The untrained parts of a small run."""
     return experiment.build(load(None, small(*settings)).config, torch.device("cpu"))

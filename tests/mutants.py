@@ -26,7 +26,7 @@ class Mutant:
 
 MUTANTS = (
     Mutant("routing/base.py", "/ len(self.expert)\n", "/ len(self.router_probs)\n", "balancing"),
-    Mutant("capacity.py", "return ceil(", "return int(", "routing"),
+    Mutant("capacity.py", "return ceil(", "return int(", "test_capacity.py"),
     Mutant("routing/base.py", "rank < slots", "rank <= slots", "routing"),
     Mutant("routing/base.py", "if tied.any():", "if False:", "routing"),
     Mutant("routing/base.py", "largest[:, -2] == largest[:, -1]", "largest[:, 0] == largest[:, -1]", "routing"),
@@ -42,7 +42,7 @@ MUTANTS = (
     Mutant("model.py", "is_causal=True", "is_causal=False", "test_model.py"),
     Mutant("metrics.py", "(n_experts - top_k) / (top_k * tokens)", "(n_experts - 1) / (top_k * tokens)", "test_metrics.py"),
     Mutant("metrics.py", "return exp(load_entropy(q))", "return 1 / float((q * q).sum())", "test_metrics.py"),
-    Mutant("metrics.py", "step - self._crossed + 1 < SUSTAINED", "step - self._crossed < SUSTAINED", "test_metrics.py"),
+    Mutant("metrics.py", "step - self._crossed + 1 < SUSTAINED", "step - self._crossed < SUSTAINED", "test_metrics_verdict.py"),
     Mutant("metrics.py", "(found - float(np.mean(null)))", "found", "test_metrics.py"),
     Mutant("metrics.py", "spare = len(q) - top_k", "spare = len(q) - 1", "test_metrics.py"),
     Mutant("streams.py", 'purpose, *self.index]', 'purpose]', "test_streams.py"),

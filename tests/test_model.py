@@ -102,6 +102,15 @@ def test_initial_weights_depend_on_the_seed(build_model):
         assert torch.equal(one[name], other[name]) == name.endswith("gain")
 
 
+def test_no_two_parameters_share_their_draws(build_model):
+    drawn = [
+        w.flatten()[:64] / w.std() for n, w in weights(build_model()).items() if "gain" not in n
+    ]
+    correlations = torch.corrcoef(torch.stack(drawn)).fill_diagonal_(0)
+    assert correlations.abs().max() < 5 / math.sqrt(64)
+    assert len(drawn) == 2 * 5 + 2
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -138,13 +147,14 @@ def test_initial_scales(build_model):
         "blocks.0.attention.qkv": 1 / 8,
         "blocks.0.attention.out": 1 / 8,
         "blocks.0.feed_forward.router.weight": 0.1,
-        "blocks.0.feed_forward.experts.w_in": 1 / 8,
-        "blocks.0.feed_forward.experts.w_out": 0.02,
     }
     for name, std in expected.items():
         # Standard error of a standard deviation: std / sqrt(2 n)
         error = std / math.sqrt(2 * model.get_parameter(name).numel())
         assert abs(found[name] - std) < 5 * error, name
+    # Experts start smaller than 1 / sqrt(64 or 16 inputs), so that attention leads at first.
+    assert 0 < found["blocks.0.feed_forward.experts.w_in"] < 1.05 / 8
+    assert 0 < found["blocks.0.feed_forward.experts.w_out"] < 1 / 8
 
 
 def test_a_tilt_is_a_bias_of_expert_zero_and_nothing_else(build_model):

@@ -5,25 +5,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FINISHED, Cli, SignalAt, TrainRun, results, rows, small
+from conftest import FINISHED, SignalAt, TrainRun, results, rows, small
 
 from moe_lab import session
 from moe_lab.config import Resolved, load
-from moe_lab.errors import ConfigError, OutOfMemoryError
+from moe_lab.errors import OutOfMemoryError
 from moe_lab.progress import Silent
 from moe_lab.session import Outcome
-from moe_lab.store.lock import Lock
 from moe_lab.store.read import StoredRun
 
 
 def resolved() -> Resolved:
     """The run of the fixture `finished`."""
     return load(None, small(*FINISHED))
-
-
-def snapshot(directory: Path) -> dict[str, bytes]:
-    files = (path for path in directory.rglob("*") if path.is_file())
-    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 # What a run leaves behind
@@ -46,12 +40,7 @@ def test_a_finished_run_has_every_file(finished: Path):
 
 def test_run_json_says_what_ran_where(finished: Path):
     record = StoredRun(finished).record
-    assert (record["seed"], record["threads"], record["device"], record["steps"]) == (
-        0,
-        1,
-        "cpu",
-        10,
-    )
+    assert record.items() >= {"seed": 0, "threads": 1, "device": "cpu", "steps": 10}.items()
     assert record["versions"].keys() == {"moe_lab", "python", "torch", "numpy"}
     assert record["data"]["domains"] == ["domain_0", "domain_1", "domain_2", "domain_3"]
     assert (record["data"]["vocab_size"], record["data"]["eval_tokens"]) == (32, 128)
@@ -189,86 +178,6 @@ def test_a_model_that_does_not_fit_leaves_nothing_behind(tmp_path: Path):
         )
     assert caught.value.exit_code == 8
     assert not (tmp_path / "runs").exists()
-
-
-# Resume
-
-
-def test_resuming_a_finished_run_does_nothing(cli: Cli, finished: Path):
-    before = snapshot(finished)
-    done = cli("resume", finished)
-    assert (done.exit_code, done.stdout) == (0, f"{finished}\n")
-    assert done.stderr == f"{finished} is finished: nothing to do\n"
-    assert snapshot(finished) == before
-
-
-def test_resuming_a_run_in_use_is_refused(cli: Cli, stopped: Path):
-    before = snapshot(stopped)
-    lock = Lock(stopped)
-    done = cli("resume", stopped)
-    lock.close()
-    assert (done.exit_code, done.stdout) == (4, "")
-    assert done.stderr.startswith(f"error: {stopped} is in use by another process\n  help: ")
-    assert snapshot(stopped) == before
-
-
-def test_what_is_not_a_run_cannot_be_resumed(cli: Cli, tmp_path: Path):
-    for place in (tmp_path / "nowhere", tmp_path):
-        done = cli("resume", place)
-        assert (done.exit_code, done.stdout) == (5, "")
-        assert done.stderr.startswith(f"error: {place} is not a moe-lab run: ")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_rows_after_the_last_checkpoint_are_computed_again(finished: Path, stopped: Path):
-    for name in ("steps", "cv", "timing"):
-        with (stopped / f"{name}.csv").open("a") as file:
-            file.write("7,torn")
-    assert session.resume(stopped, reporter=Silent()).exit_code == 0
-    assert results(stopped) == results(finished)
-
-
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(finished: Path, stopped: Path):
-    newest = stopped / "checkpoints" / "step-00000006" / "model.safetensors"
-    newest.write_bytes(newest.read_bytes()[:-1])
-    reporter = SignalAt(0)
-    session.resume(stopped, reporter=reporter)
-    assert reporter.said[0].startswith(f"warning: {newest} has ")
-    assert StoredRun(stopped).events[-2]["step"] == 4
-    assert results(stopped) == results(finished)
-
-
-def text_run(tmp_path: Path) -> tuple[Path, Path]:
-    """A text, and a run on it that was stopped after a step behind its last checkpoint."""
-    text = tmp_path / "text.txt"
-    text.write_bytes(bytes(range(32, 127)) * 50)
-    settings = [s for s in small(f"path={text}") if not s.startswith(("vocab", "n_domains"))]
-    asked = load(None, ["source=text", "checkpoint.every=4", *settings])
-    with pytest.raises(ZeroDivisionError):
-        session.train(asked, runs_dir=tmp_path, exact=True, reporter=Broken())
-    return text, tmp_path / "run"
-
-
-def test_a_text_that_has_changed_is_refused_and_nothing_is_lost(tmp_path: Path):
-    text, run = text_run(tmp_path)
-    original, before = text.read_bytes(), snapshot(run)
-    text.write_bytes(original.replace(b"A", b"B", 1))
-    with pytest.raises(ConfigError, match=f"the data of {run} have changed") as caught:
-        session.resume(run, reporter=Silent())
-    assert caught.value.exit_code == 2
-    assert snapshot(run) == before
-    text.write_bytes(original)
-    assert session.resume(run, reporter=Silent()).exit_code == 0
-
-
-def test_a_text_that_is_gone_is_refused(cli: Cli, tmp_path: Path):
-    text, run = text_run(tmp_path)
-    text.unlink()
-    before = snapshot(run)
-    done = cli("resume", run)
-    assert done.exit_code == 2
-    assert f"no such file: {text}" in done.stderr
-    assert snapshot(run) == before
 
 
 def test_the_command_line_is_recorded_without_the_programs_folder(

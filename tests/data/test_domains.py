@@ -1,5 +1,5 @@
 import math
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -49,14 +49,17 @@ def test_weights_of_successors_are_uniform_on_the_simplex():
     assert weights.var() == pytest.approx(0.0375, rel=0.05)
 
 
-def test_successors_are_drawn_by_the_zipf_law():
-    # Of V = 256 the most frequent token has z = .217: drawn first, or later after one of other mass.
-    first = zipf_law(256, 1.2)[0]
-    tables = Domains(0, vocab_size=256, n_domains=16, common=0.02).tables
-    chosen = (tables - 0.02 * zipf_law(256, 1.2) > 1e-12).mean((0, 1))
-    with_replacement = 1 - (1 - first) ** 4
-    assert with_replacement < chosen[0] < 1
-    assert chosen[0] > chosen[1] > chosen[7] > chosen[63] > chosen[255]
+def test_successors_are_drawn_from_the_zipf_law_without_replacement():
+    law, expected = zipf_law(8, 1.2), np.zeros(8)
+    for drawn in permutations(range(8), 4):
+        chance, left = 1.0, 1.0
+        for token in drawn:
+            chance *= law[token] / left
+            left -= law[token]
+        expected[list(drawn)] += chance
+    own = Domains(0, vocab_size=8, n_domains=2000, common=0.02).tables - 0.02 * law
+    error = np.sqrt(expected * (1 - expected) / (2000 * 8))
+    assert (abs((own > 1e-12).mean((0, 1)) - expected) < 5 * error).all()
 
 
 def test_empirical_frequencies_match_the_tables(source):

@@ -132,7 +132,7 @@ def test_the_fingerprint_changes_with_any_byte_and_with_the_length():
 
 def test_of_a_large_file_the_ends_and_the_length_count(monkeypatch):
     monkeypatch.setattr("moe_lab.data.text.HASHED_BYTES", 4)
-    large = np.random.default_rng(0).integers(256, size=10_000, dtype=np.uint8)
+    large = np.zeros(10_000, dtype=np.uint8)
     found = {fingerprint(large), fingerprint(large[:-1])}
     for i in (0, 9_999):
         changed = large.copy()

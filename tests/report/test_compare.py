@@ -42,7 +42,8 @@ def test_a_run_does_not_differ_from_itself():
 
 
 def outcome(**changes: Any) -> dict[str, Any]:
-    course = {"start": 7.0, "lowest": 1.5, "lowest_step": 90, "end": 1.6, "onsets": (20, 60)}
+    course = {"start": 7.0, "lowest": 1.5, "lowest_step": 90, "end": 1.6}
+    course |= {"onsets": (20, 60), "recoveries": (50,)}
     return outcomes(
         {
             "verdict": "collapsed",

@@ -1,0 +1,128 @@
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from moe_lab.report import render
+from moe_lab.report.summary import summarize
+
+
+def shown(*summaries: dict[str, Any], width: int = render.UNLIMITED) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=False)
+    if len(summaries) == 1:
+        render.one(summaries[0], console)
+    else:
+        render.several(summaries, console)
+    return out.getvalue()
+
+
+def cells(text: str, first: str) -> list[str]:
+    """The cells of the table row that begins with a word, apart by two spaces or more."""
+    line = next(line for line in text.splitlines() if line.strip().startswith(first))
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+@pytest.fixture(scope="module")
+def found(finished: Path) -> dict[str, Any]:
+    return summarize(finished)
+
+
+def test_a_report_begins_with_the_verdict_and_its_evidence(found: dict[str, Any]):
+    first, *evidence = shown(found).splitlines()[:3]
+    assert first == f"small: {found['verdict']}  (finished, 10 of 10)"
+    assert evidence == [f"  {course['sentence']}" for course in found["evidence"]]
+
+
+def test_the_loss_stands_under_the_ladder(found: dict[str, Any]):
+    names = [line.split("  ")[0].strip() for line in shown(found).splitlines()]
+    start = names.index("uniform")
+    assert names[start : start + 5] == ["uniform", "unigram", "bigram", "bayes", "lm_loss"]
+    assert cells(shown(found), "uniform")[1] == "3.466"  # ln 32
+    nats, bits = (float(cells(shown(found), name)[1]) for name in ("lm_loss", "in bits"))
+    assert bits == pytest.approx(nats / 0.693147, abs=1e-3)
+
+
+def test_balance_has_a_row_per_layer_then_mean_and_worst(found: dict[str, Any]):
+    rows = [line.split() for line in shown(found).splitlines()]
+    layers = [row[0] for row in rows if row and row[0] in ("0", "1", "mean", "worst")]
+    assert layers == ["0", "1", "mean", "worst"]
+    worst = next(row for row in rows if row and row[0] == "worst")
+    assert worst[1] == f"{found['balance'][-1]['cv']:.4g}"
+
+
+def test_what_was_not_measured_is_a_dash(found: dict[str, Any]):
+    blank = {**found, "verdict": None, "balance": [], "throughput": {}}
+    blank["auxiliary"] = {
+        **{"balance": "switch", "alpha": 0.0, "aux_over_lm": None},
+        **{"router_grad_share": {"0": None}, "router_grad_step": None},
+    }
+    blank["loss"] = {"ladder": []}
+    text = shown(blank)
+    assert text.startswith("small: no verdict yet  (finished, 10 of 10)\n")
+    assert cells(text, "aux_loss / lm_loss")[1] == "-"
+    assert "layer 0 -" in text
+    assert not re.search(r"\b(nan|None)\b", text)
+
+
+def test_an_evaluation_that_is_not_finite_is_a_dash(found: dict[str, Any]):
+    loss = {"ladder": [], "step": 10.0, "lm_loss": None, "gap": None, "nmi": None}
+    text = shown({**found, "loss": loss})
+    assert cells(text, "lm_loss")[1:] == ["-", "held-out, step 10"]
+    assert cells(text, "in bits")[1] == "-"
+
+
+def test_runs_stand_side_by_side_with_what_differs(found: dict[str, Any]):
+    other = {**found, "name": "other", "state": "running", "step": 7}
+    other["config"] = {**found["config"], "seed": 1}
+    text = shown(found, other)
+    assert cells(text, "small") == ["small", "other"]
+    assert cells(text, "steps") == ["steps", "finished, 10 of 10", "running, 7 of 10"]
+    assert cells(text, "seed") == ["seed", "0", "1"]
+    assert "d_model" not in text
+    assert cells(text, "worst layer")[1:] == [str(found["worst_layer"])] * 2
+    assert render.ONE_RUN in text
+
+
+@pytest.mark.parametrize("number", [2, 3, 12])
+def test_no_run_is_cut_off(found: dict[str, Any], number: int):
+    names = [f"{chr(97 + i) * 60}{i:02d}" for i in range(number)]
+    text = shown(*({**found, "name": name} for name in names))
+    assert "…" not in text
+    assert all(name in text for name in names)
+
+
+def test_on_a_narrow_terminal_cells_are_folded_and_not_cut(found: dict[str, Any]):
+    text = shown(found, {**found, "name": "b" * 50}, width=60)
+    assert "…" not in text
+    assert text.count("b") >= 50
+
+
+@pytest.mark.parametrize("label", ["[red]", "[/]", "[link=http://x]y[/link]", ":smile:"])
+def test_what_looks_like_markup_is_shown_as_it_is(found: dict[str, Any], label: str):
+    config = {**found["config"], "data": {"path": label}}
+    text = shown({**found, "name": label}, {**found, "config": config})
+    assert cells(text, label) == [label, "small"]
+    assert cells(text, "data.path") == ["data.path", "-", label]
+    assert label in shown({**found, "provenance": {"command": ["train", label]}})
+
+
+def test_control_characters_are_shown_and_not_sent(found: dict[str, Any]):
+    text = shown({**found, "provenance": {"command": ["\x1b[2J", "\a", "a\nb"]}})
+    assert r"\x1b[2J \x07 a\nb" in text
+    assert "\x1b" not in text
+
+
+def test_numbers_have_four_digits_and_large_ones_are_grouped(found: dict[str, Any]):
+    throughput = {"tokens_per_s": 1234567.8, "step_ms": 0.000123456, "elapsed_s": 12.34567}
+    text = shown({**found, "throughput": throughput})
+    assert cells(text, "tokens_per_s")[1] == "1,234,568"
+    assert cells(text, "step_ms")[1] == "0.0001235"
+    assert cells(text, "elapsed_s")[1] == "12.35"
+
+
+def test_a_run_that_is_named_like_markup_in_its_first_line(found: dict[str, Any]):
+    assert shown({**found, "name": "[red]x"}).startswith("[red]x: ")
