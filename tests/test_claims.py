@@ -61,11 +61,10 @@ def unigram_entropy(text: bytes) -> float:
     return -sum(n / len(text) * log(n / len(text)) for n in counts)
 
 
-@pytest.mark.slow
 def test_a_few_dozen_steps_on_text_beat_the_frequencies_of_its_bytes(tmp_path: Path):
     text = SHAKESPEARE.read_bytes()
-    settings = small_text(SHAKESPEARE, "steps=60", "batch_size=16")
-    summary = run(tmp_path, None, *settings)
+    size = ("d_model=32", "d_expert=32", "seq_len=32", "batch_size=16")
+    summary = run(tmp_path, None, *small_text(SHAKESPEARE, "steps=60", "lr=0.01", *size))
     assert summary["loss"]["lm_loss"] < unigram_entropy(text)
     assert summary["loss"]["gap"] is None
     assert rungs(summary) == {"uniform": log(256)}

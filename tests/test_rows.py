@@ -135,9 +135,9 @@ def test_layer_is_the_index_of_the_block(train_run: TrainRun):
 
 def test_rows_appear_at_logged_and_at_last_steps(train_run: TrainRun):
     run = train_run("steps=7", "log.every=3", "eval.every=5")
-    assert [row["step"] for row in rows(run, "steps")] == ["3", "6", "7"]
+    for table in ("steps", "timing"):
+        assert [row["step"] for row in rows(run, table)] == ["3", "6", "7"]
     assert [row["step"] for row in rows(run, "eval")] == ["0", "5", "7"]
-    assert [row["step"] for row in rows(run, "timing")] == list("1234567")
 
 
 def test_headers_are_exact(train_run: TrainRun):

@@ -75,7 +75,7 @@ def _loss(loss: dict[str, Any], to: Console) -> None:
         _row(table, "  in bits", bits, "per token (text: per byte)")
         _row(table, "gap to bayes", loss.get("gap"), "exact mean KL divergence")
         _row(
-            table, "nmi", loss.get("nmi"), "expert and domain, bias removed; 1: expert tells domain"
+            table, "nmi", loss.get("nmi"), "1: the expert tells the domain"
         )
         for name, value in loss.items():
             if name.endswith("_loss") and name != "lm_loss":
@@ -84,11 +84,10 @@ def _loss(loss: dict[str, Any], to: Console) -> None:
 
 
 def _balance(rows: Sequence[dict[str, Any]], to: Console) -> None:
-    table = _table("layer", *BALANCE)
-    for row in rows:
-        if row["layer"] == "mean":
-            table.add_section()
-        _row(table, row["layer"], *(row[name] for name in BALANCE))
+    """Measures down and layers across: a terminal is narrower than the list of measures."""
+    table = _table("balance per layer", *(str(row["layer"]) for row in rows))
+    for name in BALANCE:
+        _row(table, name, *(row[name] for row in rows))
     to.print(table)
     _say(to, READING + "\n")
 

@@ -46,12 +46,12 @@ def test_the_loss_stands_under_the_ladder(found: dict[str, Any]):
     assert bits == pytest.approx(nats / 0.693147, abs=1e-3)
 
 
-def test_balance_has_a_row_per_layer_then_mean_and_worst(found: dict[str, Any]):
-    rows = [line.split() for line in shown(found).splitlines()]
-    layers = [row[0] for row in rows if row and row[0] in ("0", "1", "mean", "worst")]
-    assert layers == ["0", "1", "mean", "worst"]
-    worst = next(row for row in rows if row and row[0] == "worst")
-    assert worst[1] == f"{found['balance'][-1]['cv']:.4g}"
+def test_balance_stands_per_layer_then_mean_and_worst(found: dict[str, Any]):
+    text = shown(found)
+    assert cells(text, "balance per layer")[1:] == ["0", "1", "mean", "worst"]
+    for name in ("cv", "n_eff"):
+        assert cells(text, name)[1:] == [f"{row[name]:.4g}" for row in found["balance"]]
+    assert cells(text, "cv_floor")[-1] == "-"
 
 
 def test_what_was_not_measured_is_a_dash(found: dict[str, Any]):

@@ -1,3 +1,4 @@
+import os
 import resource
 import shutil
 from collections.abc import Iterator
@@ -181,3 +182,22 @@ def test_a_disk_that_refuses_keeps_the_commit_before(tmp_path: Path) -> None:
     assert "help: free space" in caught.value.render()
     assert kept(tmp_path) == ["step-00000001"]
     assert newest_commit(tmp_path).skipped == ()
+
+
+def test_a_disk_that_alters_what_it_stores_costs_no_older_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits(tmp_path, 1)
+    real = os.write
+
+    def lying(descriptor: int, data: bytes) -> int:
+        spoilt = bytearray(data)
+        if b"router.weight" in spoilt:  # model.safetensors
+            spoilt[-1] ^= 1
+        return real(descriptor, spoilt)
+
+    monkeypatch.setattr(os, "write", lying)
+    with pytest.raises(ArtefactError, match="SHA-256"):
+        write_commit(tmp_path, state_at(2), {"steps": 20}, keep=1)
+    monkeypatch.undo()
+    assert newest_commit(tmp_path).state.step == 1
