@@ -108,7 +108,7 @@ class Bar(Silent):
         self.progress.update(self.task, completed=step, numbers=numbers)
 
     def say(self, text: str) -> None:  # noqa: D102
-        self.progress.console.print(text, markup=False, highlight=False)
+        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def for_stderr() -> Reporter:

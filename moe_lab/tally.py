@@ -22,7 +22,7 @@ class Reading:
     router_entropy: float  # / ln E
     margin: float | None
     router_ties: int
-    raw: dict[str, float]  # unweighted balance losses, mean over batches
+    raw: dict[str, float]  # unweighted balance losses, mean over batches by their tokens
 
     @property
     def load(self) -> metrics.Load:
@@ -69,7 +69,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._sums: Tensor | None = None
-        self._shape: tuple[int, int, int] = (0, 0, 0)  # experts, k, batches
+        self._shape = (0, 0)  # experts, k
         self._names: Sequence[str] = ()
 
     def add(self, routing: Routing, raw: Mapping[str, Tensor]) -> None:
@@ -80,11 +80,11 @@ class Tally:
             routing.ties,
             routing.entropy().sum(),
             margin.sum() if margin is not None else routing.ties * 0,
-            *raw.values(),
+            *(loss * len(routing.router_probs) for loss in raw.values()),
         ]
         sums = torch.cat([routing.counts(), torch.stack([n.detach().double() for n in numbers])])
         self._sums = sums if self._sums is None else self._sums + sums
-        self._shape = (routing.n_experts, routing.top_k, self._shape[2] + 1)
+        self._shape = (routing.n_experts, routing.top_k)
         self._names = tuple(raw)
 
     def counts(self) -> Int[Tensor, " E"]:
@@ -95,7 +95,7 @@ class Tally:
     def read(self) -> Reading:
         """The numbers so far; waits for the device."""
         assert self._sums is not None, "nothing was added"
-        n_experts, top_k, batches = self._shape
+        n_experts, top_k = self._shape
         sums = self._sums.tolist()
         counts = [int(n) for n in sums[:n_experts]]
         dropped, ties, entropy, margin, *raw = sums[n_experts:]
@@ -108,5 +108,5 @@ class Tally:
             router_entropy=entropy / tokens / log(n_experts),
             margin=margin / tokens if top_k < n_experts else None,
             router_ties=int(ties),
-            raw={name: value / batches for name, value in zip(self._names, raw, strict=True)},
+            raw={name: value / tokens for name, value in zip(self._names, raw, strict=True)},
         )

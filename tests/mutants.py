@@ -51,7 +51,7 @@ MUTANTS = (
     Mutant("data/domains.py", "_entropy(pairs) - _entropy(pairs.sum(1))", "_entropy(pairs) - _entropy(pairs.sum(0)) / 2", "data"),
     Mutant("data/text.py", "self.training[block, 1] - self.window + 1 + drawn", "self.training[block, 1] + drawn", "data"),
     Mutant("evaluate.py", "logits.double().log_softmax(-1)", "logits.double()", "test_evaluate.py data"),
-    Mutant("tally.py", "value / batches", "value", "test_tally.py"),
+    Mutant("tally.py", "loss * len(routing.router_probs)", "loss", "test_tally.py"),
     Mutant("train.py", "loss = lm_loss + aux_loss", "loss = lm_loss", "test_train.py"),
     Mutant("train.py", "weigh(raw, experiment.weights) / train.accumulate", "weigh(raw, experiment.weights)", "test_train.py"),
     Mutant("train.py", "whole - grad", "whole", "test_train.py"),

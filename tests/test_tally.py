@@ -38,12 +38,13 @@ def test_margin_and_router_entropy_are_means_over_all_tokens(reading):
     assert reading.router_entropy == pytest.approx(expected)
 
 
-def test_losses_are_means_over_batches(reading):
-    assert reading.raw == {"switch": 2.0, "router_z": 1.0}
+def test_losses_are_means_over_batches_by_their_tokens(reading):
+    # (1.5 * 2 + 2.5 * 3) / 5 = 2.1 and (.5 * 2 + 1.5 * 3) / 5 = 1.1; batches alone: 2 and 1
+    assert reading.raw == pytest.approx({"switch": 2.1, "router_z": 1.1})
     assert reading.aux_row({"switch": 0.01, "router_z": 0.0}) == {
-        "switch_raw": 2.0,
-        "switch_weighted": 0.02,
-        "router_z_raw": 1.0,
+        "switch_raw": pytest.approx(2.1),
+        "switch_weighted": pytest.approx(0.021),
+        "router_z_raw": pytest.approx(1.1),
         "router_z_weighted": 0.0,
     }
 

@@ -31,6 +31,7 @@ def outcomes(summary: Summary) -> dict[str, Any]:
     course = next(
         (c for c in summary["evidence"] if c["layer"] == summary["worst_layer"]), dict[str, Any]()
     )
+    collapses = course.get("onsets", ()) if summary["verdict"] == "collapsed" else ()
     shares = [s for s in summary["auxiliary"]["router_grad_share"].values() if s is not None]
     return {
         "verdict": summary["verdict"],
@@ -39,7 +40,7 @@ def outcomes(summary: Summary) -> dict[str, Any]:
         "  n_eff lowest": course.get("lowest"),
         "    at step": course.get("lowest_step"),
         "  n_eff at the end": course.get("end"),
-        "  collapse since step": (course.get("onsets") or (None,))[-1],
+        "  collapse since step": collapses[-1] if collapses else None,
         "lm_loss": loss.get("lm_loss"),
         "gap": loss.get("gap"),
         "nmi": loss.get("nmi"),

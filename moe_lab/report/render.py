@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from math import log
+from typing import Any, NoReturn
 
 from rich import box
 from rich.console import Console
@@ -21,9 +22,17 @@ READING = (
 )
 
 
+class Printer(Console):
+    """A console that leaves a reader who has gone, as `head` does, to the caller."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Called by print on a closed pipe; Rich's own would exit with the code of a bug."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """For stdout: coloured on a terminal, never truncated elsewhere."""
-    return Console(width=None if sys.stdout.isatty() else UNLIMITED, highlight=False)
+    return Printer(width=None if sys.stdout.isatty() else UNLIMITED, highlight=False)
 
 
 def one(summary: Summary, to: Console) -> None:
@@ -71,12 +80,11 @@ def _loss(loss: dict[str, Any], to: Console) -> None:
         _row(table, rung["rung"], rung["loss"], note)
     if "lm_loss" in loss:
         _row(table, "lm_loss", loss["lm_loss"], f"held-out, step {loss['step']:.0f}")
-        bits = loss["lm_loss"] / 0.6931471805599453
+        nats = loss["lm_loss"]
+        bits = None if nats is None else nats / log(2)
         _row(table, "  in bits", bits, "per token (text: per byte)")
         _row(table, "gap to bayes", loss.get("gap"), "exact mean KL divergence")
-        _row(
-            table, "nmi", loss.get("nmi"), "1: the expert tells the domain"
-        )
+        _row(table, "nmi", loss.get("nmi"), "1: the expert tells the domain")
         for name, value in loss.items():
             if name.endswith("_loss") and name != "lm_loss":
                 _row(table, f"  {name}", value, "")
@@ -95,11 +103,11 @@ def _balance(rows: Sequence[dict[str, Any]], to: Console) -> None:
 def _auxiliary(auxiliary: dict[str, Any], to: Console) -> None:
     shares = auxiliary["router_grad_share"]
     words = ", ".join(f"layer {layer} {_percent(share)}" for layer, share in shares.items())
+    step = f", step {auxiliary['router_grad_step']}" if words else ""
     pairs = {
         "balance, alpha": f"{auxiliary['balance']}, {_cell(auxiliary['alpha'])}",
         "aux_loss / lm_loss": _percent(auxiliary["aux_over_lm"]),
-        f"share of router gradient, step {auxiliary['router_grad_step']}": words
-        or "not measured yet",
+        f"share of router gradient{step}": words or None,
     }
     _pairs("auxiliary loss", pairs, to)
 

@@ -1,5 +1,6 @@
 """One run as plain numbers: what its report shows and what `--format json` prints."""
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,5 +136,5 @@ def _plain_row(row: "pd.Series") -> dict[str, float | None]:
 
 
 def _plain(value: Any) -> float | None:
-    """A number for JSON: a blank cell is None."""
-    return None if value != value else float(value)
+    """A number for JSON, which has no nan and no inf; a blank cell is None."""
+    return float(value) if isfinite(value) else None

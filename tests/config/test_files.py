@@ -25,7 +25,7 @@ def test_the_top_level_must_be_keys(refusal):
     ("raw", "said"),
     [
         (b"\x89PNG\r\n\x1a\n", "bad.yaml is a PNG image, not a config"),
-        (gzip.compress(b"x"), "bad.yaml is a gzip archive, not a config"),
+        (gzip.compress(b"x", mtime=0), "bad.yaml is a gzip archive, not a config"),
         (b"PK\x03\x04...", "bad.yaml is a ZIP archive, as PyTorch's checkpoints are"),
         ("seed: 0".encode("utf-16"), "bad.yaml is UTF-16\n  help: save it as UTF-8"),
         (b"#" * 1_000_001, "bad.yaml is larger than 1,000,000 bytes"),
