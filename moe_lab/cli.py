@@ -125,13 +125,14 @@ def report(
         typer.Argument(metavar="DIR...", help="One run: its summary; several: a comparison."),
     ],
     format: Annotated[Literal["table", "json"], typer.Option(help="How to print it.")] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Say what happened in a run, or how several differ; a running one is read as far as it is."""
     from moe_lab.report import render
     from moe_lab.report.summary import summarize
 
     summaries = [summarize(directory) for directory in directories]
-    if format == "json":
+    if as_json or format == "json":
         typer.echo(json.dumps({"schema": 1, "runs": summaries}, indent=2, allow_nan=False))
     elif len(summaries) == 1:
         render.one(summaries[0], render.console())

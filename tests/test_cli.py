@@ -124,6 +124,7 @@ def test_report_json_has_its_parts(cli: Cli, finished: Path):
     done = cli("report", finished, "--format", "json")
     assert done.exit_code == 0
     shown = json.loads(done.stdout)
+    assert cli("report", finished, "--json").stdout == done.stdout
     assert shown["schema"] == 1
     (run,) = shown["runs"]
     assert run.keys() == {

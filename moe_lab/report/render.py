@@ -103,7 +103,8 @@ def _balance(rows: Sequence[dict[str, Any]], to: Console) -> None:
 def _auxiliary(auxiliary: dict[str, Any], to: Console) -> None:
     shares = auxiliary["router_grad_share"]
     words = ", ".join(f"layer {layer} {_percent(share)}" for layer, share in shares.items())
-    step = f", step {auxiliary['router_grad_step']}" if words else ""
+    measured = auxiliary["router_grad_step"]
+    step = "" if measured is None else f", step {measured}"
     pairs = {
         "balance, alpha": f"{auxiliary['balance']}, {_cell(auxiliary['alpha'])}",
         "aux_loss / lm_loss": _percent(auxiliary["aux_over_lm"]),

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import shlex
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -147,7 +148,8 @@ def refuse_existing(directory: Path) -> None:
     if os.path.lexists(directory):
         raise ConfigError(
             f"{directory} already exists",
-            help=f"choose another --name, or go on with it: moe-lab resume {directory}",
+            help="choose another --name, or go on with it: "
+            + shlex.join(["moe-lab", "resume", str(directory)]),
         )
 
 
