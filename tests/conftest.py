@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +20,12 @@ from moe_lab.experiment import Experiment
 from moe_lab.model import LanguageModel, initialize
 from moe_lab.progress import Silent
 from moe_lab.routing.base import Routing
+
+# No test is timed: a slow machine is no defect.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 Record = Callable[..., Routing]
 Configure = Callable[..., Config]
