@@ -106,18 +106,12 @@ def _value(value: Any) -> str:
 
 def files() -> str:
     """Every table of a run with its columns."""
-    tables = {
-        "steps.csv": columns.STEPS,
-        "utilization.csv": columns.utilization(1),
-        "cv.csv": columns.CV,
-        "aux_loss.csv": columns.aux_loss(("<balancer>",)),
-        "eval.csv": columns.evaluation(("<domain>", "…"))[:-1],
-        "timing.csv": columns.TIMING,
-    }
+    tables = columns.tables(n_experts=1, balancers=("<balancer>",), domains=("<domain>", "…"))
+    tables["eval"] = tables["eval"][:-1]  # a second domain was named to have the first one's column
     parts = []
     for name, table in tables.items():
         rows = [(f"`{c.name}`", c.unit, c.better, c.meaning) for c in table]
-        parts.append(f"### {name}\n\n" + _table(("column", "unit", "better", "meaning"), rows))
+        parts.append(f"### {name}.csv\n\n" + _table(("column", "unit", "better", "meaning"), rows))
     return "\n".join(parts).replace("expert_00`", "expert_00` … `expert_NN`")
 
 

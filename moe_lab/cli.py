@@ -95,8 +95,7 @@ def train(
     if name is not None:
         overrides.append(f"name={name}")
     resolved = load(path, overrides)
-    for warning in resolved.warnings:
-        typer.echo(warning.render("warning"), err=True)
+    _warn(resolved)
     exact = any(override.startswith("name=") for override in overrides)
 
     from moe_lab import session
@@ -154,8 +153,7 @@ def config_check(settings: Settings = None) -> None:
     from moe_lab.config import load
 
     path, overrides = _split(settings or [])
-    for warning in load(path, overrides).warnings:
-        typer.echo(warning.render("warning"), err=True)
+    _warn(load(path, overrides))
     typer.echo(f"{path or 'defaults'}: valid")
 
 
@@ -176,6 +174,11 @@ def _split(settings: list[str]) -> tuple[str | None, list[str]]:
             help="give one file; settings are written key=value",
         )
     return (files[0] if files else None), [item for item in settings if "=" in item]
+
+
+def _warn(resolved: Any) -> None:
+    for warning in resolved.warnings:
+        typer.echo(warning.render("warning"), err=True)
 
 
 def _leave(outcome: Any) -> None:

@@ -183,6 +183,20 @@ def evaluation(domains: Sequence[str]) -> tuple[Column, ...]:
     return (*EVAL, *losses)
 
 
+def tables(
+    *, n_experts: int, balancers: Sequence[str], domains: Sequence[str]
+) -> dict[str, tuple[Column, ...]]:
+    """Every table of a run, by its name without .csv."""
+    return {
+        "steps": STEPS,
+        "utilization": utilization(n_experts),
+        "cv": CV,
+        "aux_loss": aux_loss(balancers),
+        "eval": evaluation(domains),
+        "timing": TIMING,
+    }
+
+
 def names(columns: Sequence[Column]) -> tuple[str, ...]:
     """The header of a table."""
     return tuple(column.name for column in columns)

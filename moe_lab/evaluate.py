@@ -45,10 +45,13 @@ class Probe:
     ):
         self.domains, self.stream = source.domains, Stream(seed, ("eval",))
         batch = source.held_out(tokens)
-        self.batches = [part.to(device) for part in _parts(batch, batch_size)]
-        bayes = [source.bayes(part) for part in _parts(batch, batch_size)]
+        parts = list(_parts(batch, batch_size))
+        self.batches = [part.to(device) for part in parts]
+        bayes = [source.bayes(part) for part in parts]
         self.bayes = [None if b is None else torch.from_numpy(b).to(device) for b in bayes]
         self.labels = batch.domains.numpy()
+        streams = [self.stream.at(i) for i in range(SHUFFLES)]
+        self.orders = [stream.permutation("shuffle", len(self.labels)) for stream in streams]
 
     @torch.no_grad()
     def evaluate(self, model: LanguageModel) -> Evaluation:
@@ -98,10 +101,9 @@ class Probe:
         skip = min(BURN_IN, chosen.shape[1] // 2)
         chosen = chosen[:, skip:]
         domains = np.broadcast_to(self.labels[:, skip:, None], chosen.shape)
-        orders = [self.stream.at(i).permutation("shuffle", len(chosen)) for i in range(SHUFFLES)]
         shape = (int(chosen.max()) + 1, len(self.domains))
         flat = (chosen.reshape(len(chosen), -1), domains.reshape(len(chosen), -1))
-        return metrics.nmi(*flat, orders, shape)
+        return metrics.nmi(*flat, self.orders, shape)
 
 
 def divergence(

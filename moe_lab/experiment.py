@@ -43,8 +43,7 @@ class Experiment:
     @property
     def tokens_per_step(self) -> int:
         """Tokens of all micro-batches of one optimizer step."""
-        train = self.config.train
-        return train.batch_size * train.accumulate * self.config.data.seq_len
+        return tokens_per_step(self.config)
 
     def state(self, step: int) -> State:
         """What a checkpoint holds after `step` steps."""
@@ -99,7 +98,7 @@ def build(config: Config, device: torch.device) -> Experiment:
         device=device,
     )
     moe, layers = config.moe, model.moe_layers()
-    assignments = train.batch_size * train.accumulate * config.data.seq_len * moe.top_k
+    assignments = tokens_per_step(config) * moe.top_k
     return Experiment(
         config=config,
         device=device,
@@ -111,6 +110,11 @@ def build(config: Config, device: torch.device) -> Experiment:
         windows={layer: DeadWindow(moe.n_experts, assignments) for layer in layers},
         watches={layer: LoadWatch(moe.top_k) for layer in layers},
     )
+
+
+def tokens_per_step(config: Config) -> int:
+    """Tokens of all micro-batches of one optimizer step."""
+    return config.train.batch_size * config.train.accumulate * config.data.seq_len
 
 
 def learning_rate(config: Config, step: int) -> float:

@@ -28,7 +28,7 @@ def prepare(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # would fill every empty tensor
     os.environ.setdefault(
         "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-    )  # needed by the line before the last
+    )  # what cuBLAS needs to be deterministic
     torch.backends.cuda.matmul.allow_tf32 = False
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -24,17 +24,19 @@ class Step:
     dead_experts: dict[int, float | None]
     router_grads: dict[int, dict[str, float]]  # norms by source; empty when not measured
 
+    @property
+    def n_eff_worst(self) -> float:
+        """n_eff of the worst MoE layer."""
+        return min(reading.n_eff for reading in self.layers.values())
+
 
 def headers(experiment: Experiment) -> dict[str, tuple[str, ...]]:
     """The header of every table of this run."""
-    tables = {
-        "steps": columns.STEPS,
-        "utilization": columns.utilization(experiment.config.moe.n_experts),
-        "cv": columns.CV,
-        "aux_loss": columns.aux_loss(tuple(experiment.weights)),
-        "eval": columns.evaluation(experiment.source.domains),
-        "timing": columns.TIMING,
-    }
+    tables = columns.tables(
+        n_experts=experiment.config.moe.n_experts,
+        balancers=tuple(experiment.weights),
+        domains=experiment.source.domains,
+    )
     return {name: columns.names(table) for name, table in tables.items()}
 
 
@@ -54,7 +56,7 @@ def write_step(run: Run, step: Step, experiment: Experiment) -> None:
             "grad_norm": step.grad_norm,
             "cv_mean": cv_mean,
             "cv_worst": cv_worst,
-            "n_eff_worst": min(reading.n_eff for reading in step.layers.values()),
+            "n_eff_worst": step.n_eff_worst,
             "dead_experts": mean_and_worst(dead)[0] if dead else None,
             "dropped": mean_and_worst([r.dropped for r in step.layers.values()])[0],
         },

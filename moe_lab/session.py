@@ -1,6 +1,5 @@
 """A run from outside the loop: begun in a new folder or resumed in its own, ended in one of the ways a run can."""
 
-import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from moe_lab.rows import headers
 from moe_lab.signals import StopRequest
 from moe_lab.store import layout
 from moe_lab.store.read import StoredRun
-from moe_lab.store.run import Run, refuse_existing
+from moe_lab.store.run import Run, refuse_existing, resume_command
 from moe_lab.train import fit
 
 
@@ -97,7 +96,7 @@ def _go(
     if stop.signal and run.step < steps:
         run.event("stop", signal=stop.signal.name, step=run.step)
         run.status("stopped", reason=stop.signal.name)
-        command = shlex.join(["moe-lab", "resume", str(run.directory)])
+        command = resume_command(run.directory)
         reporter.say(f"stopped after step {run.step}; go on with: {command}")
         return Outcome(run.directory, stop.exit_code)
     run.event("finish", step=steps)

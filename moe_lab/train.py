@@ -52,7 +52,7 @@ def fit(
         if logged:
             _write_timing(experiment, run, step, began, started)
         run.flush()
-        reporter.step(step, result.lm_loss, min(r.n_eff for r in result.layers.values()))
+        reporter.step(step, result.lm_loss, result.n_eff_worst)
         if last or stop.signal or step % config.checkpoint.every == 0:
             run.commit(experiment.state(step), keep=config.checkpoint.keep)
         if stop.signal:

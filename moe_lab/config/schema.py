@@ -17,7 +17,7 @@ class Domains(Settings):
     source: Literal["domains"] = Field("domains", description="Where tokens come from.")
     generator: Literal["common_zipf", "permuted_zipf"] = Field(
         "common_zipf",
-        description="How the domains' laws are drawn: with a common Zipf part, or all different.",
+        description="What successors are drawn by: one Zipf law, or its reordering in each domain.",
     )
     n_domains: int = Field(8, ge=1, le=256, description="Number of latent domains.")
     vocab_size: int = Field(256, ge=8, le=65536, description="Number of different tokens.")

@@ -90,17 +90,21 @@ def _balance(cv: "pd.DataFrame") -> list[dict[str, Any]]:
 
 def _recent(table: "pd.DataFrame", column: str) -> "pd.Series":
     """Per layer the mean of a column over the last steps of training."""
-    rows = table[table["split"] == "train"]
-    rows = rows[rows["step"] > (1 - LAST) * rows["step"].max()]
+    rows = _last_steps(table[table["split"] == "train"])
     means: pd.Series = rows.groupby("layer")[column].mean()
     return means
+
+
+def _last_steps(table: "pd.DataFrame") -> "pd.DataFrame":
+    rows: pd.DataFrame = table[table["step"] > (1 - LAST) * table["step"].max()]
+    return rows
 
 
 def _auxiliary(
     aux: "pd.DataFrame", steps: "pd.DataFrame", config: dict[str, Any]
 ) -> dict[str, Any]:
     """How large the balance losses are beside the task's, in value and in the router's gradient."""
-    recent = steps[steps["step"] > (1 - LAST) * steps["step"].max()]
+    recent = _last_steps(steps)
     measured = aux[aux["grad_task"].notna()]
     share = measured["grad_balance"] / (measured["grad_balance"] + measured["grad_task"])
     layers = share.groupby(measured["layer"]).last()

@@ -148,9 +148,13 @@ def refuse_existing(directory: Path) -> None:
     if os.path.lexists(directory):
         raise ConfigError(
             f"{directory} already exists",
-            help="choose another --name, or go on with it: "
-            + shlex.join(["moe-lab", "resume", str(directory)]),
+            help=f"choose another --name, or go on with it: {resume_command(directory)}",
         )
+
+
+def resume_command(directory: Path) -> str:
+    """What a person types to go on with a run."""
+    return shlex.join(["moe-lab", "resume", str(directory)])
 
 
 def _publish(new: Path, wanted: Path, *, exact: bool) -> Path:
