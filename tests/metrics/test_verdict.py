@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from moe_lab import metrics
-from moe_lab.metrics import DeadWindow, LoadWatch
+from moe_lab.metrics import DeadWindow, Deaths, LoadWatch
 
 
 def test_an_expert_is_dead_below_five_percent_of_its_fair_share():
@@ -23,16 +25,32 @@ def test_the_dead_window_is_blank_until_each_expert_expects_twenty():
     assert metrics.window_steps(3, 59) == 2
     window = DeadWindow(3, 13)
     found = [window.add([7, 5, 1])] + [window.add([7, 6, 0]) for _ in range(5)]
-    # Full at the fifth step, with 1 of 65 assignments: .015 < .05 / 3 = .017 is dead as well.
-    assert found == [None] * 4 + [pytest.approx(1 / 3)] * 2
+    # Full at the fifth step, with 1 of 65 assignments: .015 < .05 / 3 = .017 is dead, and gets something still.
+    assert found == [None] * 4 + [Deaths(1 / 3, 0), Deaths(1 / 3, 1 / 3)]
+
+
+def test_one_reading_is_a_window_of_its_own():
+    assert metrics.deaths([0, 30, 29]) is None  # 59 of 3 * 20 assignments
+    assert metrics.deaths([0, 30, 30]) == Deaths(1 / 3, 1 / 3)
+    assert metrics.deaths([1, 40, 40]) == Deaths(1 / 3, 0)  # 1/81 < .05 / 3
+
+
+@given(st.lists(st.integers(0, 400), min_size=2, max_size=12).filter(any))
+def test_starved_experts_are_among_the_dead_and_some_expert_lives(counts):
+    found = metrics.deaths(counts)
+    assert (found is None) == (sum(counts) < 20 * len(counts))
+    if found:
+        assert 0 <= found.starved_experts <= found.dead_experts <= 1 - 1 / len(counts)
+        assert found.starved_experts == metrics.starved_experts(counts)
 
 
 def test_the_dead_window_forgets_what_is_older_than_its_width():
     window = DeadWindow(2, 40)  # 1 step
-    assert [window.add([40, 0]), window.add([20, 20])] == [0.5, 0.0]
+    assert [window.add([40, 0]), window.add([20, 20])] == [Deaths(0.5, 0.5), Deaths(0, 0)]
     window = DeadWindow(2, 20)  # 2 steps
     found = [window.add(counts) for counts in ([10, 10], [20, 0], [20, 0], [19, 1])]
-    assert found == [None, 0.0, 0.5, 0.0]  # the last: 1 of 40 = .025 is the border itself
+    # The last: 1 of 40 = .025 is the border itself.
+    assert found == [None, Deaths(0, 0), Deaths(0.5, 0.5), Deaths(0, 0)]
 
 
 ONE, FAIR = np.array([1.0, 0.0]), np.array([0.5, 0.5])
