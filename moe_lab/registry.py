@@ -8,10 +8,22 @@ import ast
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
 
 PACKAGE = Path(__file__).parent
-PLAIN_TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "None": None}
+PLAIN_TYPES: dict[str, Any] = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+    "None": None,
+    "tuple[float, ...]": tuple[float, ...],
+    "dict[str, str]": dict[str, str],
+    "dict[str, float]": dict[str, float],
+}
+BOUNDS: dict[str, Any] = {"Ge": Ge, "Gt": Gt, "Le": Le}
 
 
 @dataclass(frozen=True)
@@ -37,13 +49,25 @@ class Registry:
 
     def options(self, name: str) -> dict[str, Option]:
         """The keyword-only arguments of the method's class; nothing is imported."""
-        tree = ast.parse((PACKAGE / self.folder / f"{name}.py").read_text(encoding="utf-8"))
-        class_node = _named(tree, ast.ClassDef, class_name(name))
+        class_node = self._class(name)
         init = _named(class_node, ast.FunctionDef, "__init__") if class_node else None
         if init is None:
             return {}
         pairs = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
         return {argument.arg: _option(argument, default) for argument, default in pairs}
+
+    def fact(self, name: str, word: str) -> bool | None:
+        """What the method's class says of itself, as `word = True`; None: nothing. Nothing is imported."""
+        said = {
+            ast.unparse(node.targets[0]): node.value
+            for node in getattr(self._class(name), "body", [])
+            if isinstance(node, ast.Assign)
+        }
+        return ast.literal_eval(said[word]) if word in said else None
+
+    def _class(self, name: str) -> Any:
+        text = (PACKAGE / self.folder / f"{name}.py").read_text(encoding="utf-8")
+        return _named(ast.parse(text), ast.ClassDef, class_name(name))
 
     def load(self, name: str) -> Any:
         """The method's class; imports its file."""
@@ -67,13 +91,22 @@ def _option(argument: ast.arg, default: ast.expr | None) -> Option:
 
 
 def _type(node: ast.expr) -> Any:
-    """The few annotations that options may have: plain types, `| None` and Literal."""
+    """The few annotations that options may have: plain types, `| None`, Literal, and Annotated with bounds."""
     if isinstance(node, ast.BinOp):
         return _type(node.left) | _type(node.right)
-    if isinstance(node, ast.Subscript):
-        assert ast.unparse(node.value) == "Literal", ast.unparse(node)
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
         return Literal[ast.literal_eval(node.slice)]
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Annotated":
+        assert isinstance(node.slice, ast.Tuple), ast.unparse(node)
+        plain, *bounds = node.slice.elts
+        return Annotated[_type(plain), *map(_bound, bounds)]
     return PLAIN_TYPES[ast.unparse(node)]
+
+
+def _bound(node: ast.expr) -> Any:
+    """`Ge(0)`, `Gt(0)` and `Le(1)`."""
+    assert isinstance(node, ast.Call), ast.unparse(node)
+    return BOUNDS[ast.unparse(node.func)](ast.literal_eval(node.args[0]))
 
 
 ROUTERS = Registry("router", "routing")

@@ -43,6 +43,13 @@ class Stream:
         """Numbers in (0, 1), exact multiples of 2**-25."""
         return np.multiply(2 * self.integers(purpose, shape) + 1, 2.0**-25, dtype=np.float64)
 
+    def choices(
+        self, purpose: str, shape: Shape, weights: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Indices, each as likely as its share of the weights, to 2**-24."""
+        thresholds = np.ceil(np.cumsum(weights)[:-1] / np.sum(weights) * 2**24)
+        return np.searchsorted(thresholds, self.integers(purpose, shape), side="right")
+
     def normal(self, purpose: str, shape: Shape) -> Tensor:
         """Standard normal draws as float32 on the CPU: the double-precision quantile of `uniform`."""
         quantiles: Tensor = torch.special.ndtri(torch.from_numpy(self.uniform(purpose, shape)))

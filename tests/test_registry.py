@@ -2,9 +2,10 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+from annotated_types import Gt, Le
 
 from moe_lab.registry import BALANCERS, ROUTERS, SOURCES, Option, Registry, class_name
 
@@ -19,7 +20,7 @@ def kind(value: Registry | str) -> str:
 
 
 def test_the_files_of_a_folder_are_its_methods():
-    assert SOURCES.names() == ("domains", "text")
+    assert SOURCES.names() == ("clusters", "domains", "text")
     assert "top_k" in ROUTERS.names()
     assert {"importance", "router_z", "switch"} <= set(BALANCERS.names())
     assert list(BALANCERS.names()) == sorted(BALANCERS.names())
@@ -65,7 +66,8 @@ def test_every_form_of_option_is_read(tmp_path: Path):
         "    def __init__(self, *, not_an_option: int = 1): ...\n"
         "class SomeMethod:\n"
         "    def __init__(self, size, *, rate: float, mode: Literal['a', 'b'] = 'b',\n"
-        "                 limit: int | None = None, step: float = -1e-3): ...\n"
+        "                 limit: int | None = None, step: float = -1e-3,\n"
+        "                 share: Annotated[float, Gt(0), Le(1)] = 0.5): ...\n"
     )
     toy = Registry("toy", str(tmp_path))
     assert toy.names() == ("some_method",)
@@ -74,7 +76,16 @@ def test_every_form_of_option_is_read(tmp_path: Path):
         "mode": Option(Literal["a", "b"], "b", required=False),
         "limit": Option(int | None, None, required=False),
         "step": Option(float, -1e-3, required=False),
+        "share": Option(Annotated[float, Gt(0), Le(1)], 0.5, required=False),
     }
+
+
+def test_what_a_class_says_of_itself_is_read_from_its_text(tmp_path: Path):
+    (tmp_path / "quiet.py").write_text("class Base:\n    fast = True\nclass Quiet(Base): ...\n")
+    (tmp_path / "frank.py").write_text("class Frank:\n    fast = True\n    safe = False\n")
+    toy = Registry("toy", str(tmp_path))
+    assert [toy.fact("frank", word) for word in ("fast", "safe", "cheap")] == [True, False, None]
+    assert toy.fact("quiet", "fast") is None
 
 
 def test_names_and_options_are_known_without_importing_torch():

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from moe_lab.streams import Stream
@@ -83,3 +84,17 @@ def test_building_and_running_a_model_touches_no_global_generator(build_model):
     logits.sum().backward()
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 24, 49, 256])
+def test_of_equal_weights_the_upper_bits_choose(n):
+    integers = Stream(0).integers("domain", (10_000,))
+    found = Stream(0).choices("domain", (10_000,), np.ones(n))
+    np.testing.assert_array_equal(found, integers * n >> 24)
+
+
+def test_choices_are_as_frequent_as_their_weights():
+    # 1 : 0 : 3 : 4 of 80,000: sd at most sqrt(80,000) / 2 = 141
+    counts = np.bincount(Stream(0).choices("x", (80_000,), np.array([1.0, 0.0, 3.0, 4.0])))
+    assert counts[1] == 0
+    assert abs(counts - [10_000, 0, 30_000, 40_000]).max() < 5 * 141

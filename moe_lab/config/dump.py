@@ -13,15 +13,16 @@ PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 
 def origins(config: Config, tree: Node) -> dict[str, str]:
     """Of every leaf: `default`, the file and line, or `command line`; a list is one leaf."""
-    return {path: _origin(tree.at(path.split("."))) for path in _leaves(config.model_dump())}
+    return {".".join(steps): _origin(tree.at(steps)) for steps in _leaves(config.model_dump())}
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The keys that lead to each value; a label of a file may have dots."""
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _leaves(value, (*above, key))
         else:
-            yield prefix + key
+            yield (*above, key)
 
 
 def _origin(node: Node | None) -> str:
@@ -45,10 +46,10 @@ def _lines(
             yield f"{indent}{key}:"
             yield from _lines(value, origins, f"{prefix}{key}.")
         else:
-            yield f"{indent}{key}: {_flow(value)}  # {origins[prefix + key]}"
+            yield f"{indent}{key}: {flow(value)}  # {origins[prefix + key]}"
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """One value on one line. repr of a float reads back exactly."""
     match value:
         case None:
@@ -59,7 +60,7 @@ def _flow(value: Any) -> str:
             plain = PLAIN.fullmatch(value) and scalar(value) == value
             return value if plain else json.dumps(value, ensure_ascii=False)
         case dict():
-            return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
         case tuple():
-            return "[" + ", ".join(_flow(item) for item in value) + "]"
+            return "[" + ", ".join(flow(item) for item in value) + "]"
     return repr(value)

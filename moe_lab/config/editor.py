@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from moe_lab.config.data import DATA
 from moe_lab.config.schema import Config
 
 
@@ -13,8 +14,8 @@ def json_schema() -> dict[str, Any]:
     description = "Another config, relative to this one, whose values hold where this one has none."
     schema["properties"]["extends"] = {"type": "string", "description": description}
     # given on the command line, or by the config that is extended
-    for data in ("Domains", "Text"):
-        schema["$defs"][data].pop("required", None)
+    for data in DATA.values():
+        schema["$defs"][data.__name__].pop("required", None)
     return schema
 
 

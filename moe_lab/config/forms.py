@@ -1,4 +1,4 @@
-"""The three values that may be written in more than one form, brought into one."""
+"""The values that may be written in more than one form, brought into one."""
 
 import os.path
 from collections.abc import Callable, Sequence
@@ -9,9 +9,10 @@ from moe_lab.config.source import Node
 
 
 def normalise(tree: Node, folder: Path) -> Node:
-    """Names as text (`name: 12`), methods spelled out (`router: top_k`), the data path absolute."""
+    """Names as text (`name: 12`), methods spelled out (`router: top_k`), the data's paths absolute."""
     tree = _edit(tree, ("name",), _as_text)
-    tree = _edit(tree, ("data", "path"), lambda node: absolute(_as_text(node), folder))
+    for key in ("path", "tokenizer"):
+        tree = _edit(tree, ("data", key), lambda node: _absolutes(node, folder))
     for method in ("router", "balance"):
         tree = _edit(tree, ("moe", method), spelled_out)
     return tree
@@ -29,6 +30,13 @@ def _edit(node: Node, path: Sequence[str], change: Callable[[Node], Node]) -> No
 def _as_text(node: Node) -> Node:
     scalar = isinstance(node.value, bool | int | float)
     return replace(node, value=node.text) if scalar else node
+
+
+def _absolutes(node: Node, folder: Path) -> Node:
+    """One path, or each of a mapping."""
+    if not isinstance(node.value, dict):
+        return absolute(_as_text(node), folder)
+    return replace(node, value={k: _absolutes(item, folder) for k, item in node.value.items()})
 
 
 def absolute(node: Node, folder: Path) -> Node:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 
+from moe_lab.config.data import DATA
 from moe_lab.config.methods import Method, Settings, WeightedMethod, method_models
-from moe_lab.config.schema import DATA, Config
+from moe_lab.config.schema import Config
 from moe_lab.registry import BALANCERS, ROUTERS
 
 SYNONYMS = {  # what other programs call it

@@ -20,7 +20,9 @@ EXPECTED = {
     "bool_type": "true or false",
     "string_type": "text",
     "tuple_type": "a list",
-    "string_too_short": "the name of a file",
+    "text_files": "a file, a folder, or {label: file, …}",
+    "labelled_numbers": "positive numbers as {label: number, …}",
+    "positive_numbers": "a list of positive numbers",
     "model_type": "a mapping",
     "block_indices": "all, or a list of distinct block indices from 0",
 }

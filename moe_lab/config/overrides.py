@@ -10,10 +10,9 @@ from moe_lab.config.forms import normalise, spelled_out
 from moe_lab.config.schema import Moe
 from moe_lab.config.source import Node, parse
 from moe_lab.config.syntax import unprintable
-from moe_lab.errors import Place, Problem
+from moe_lab.errors import COMMAND_LINE, Place, Problem
 
-SOURCE = "command line"
-TEXTS = ("name", "data.path")  # taken as they are, not read as YAML
+PATHS = ("data.path", "data.tokenizer")
 
 
 def apply(tree: Node, overrides: Sequence[str], problems: list[Problem]) -> Node:
@@ -29,7 +28,7 @@ def apply(tree: Node, overrides: Sequence[str], problems: list[Problem]) -> Node
 def _given(overrides: Sequence[str], problems: list[Problem]) -> dict[str, Node]:
     given: dict[str, Node] = {}
     for text in overrides:
-        place = Place(SOURCE, text=text)
+        place = Place(COMMAND_LINE, text=text)
         path = _path(text, place, problems)
         if path in given:
             problems.append(Problem(f"'{path}' is given twice", place, "keep one of the two"))
@@ -64,7 +63,7 @@ def _unknown(key: str, place: Place) -> Problem:
 
 
 def _value(path: str, text: str, place: Place, problems: list[Problem]) -> Node | None:
-    if path in TEXTS and not unprintable(text):
+    if _taken_as_it_is(path, text) and not unprintable(text):
         return Node(text, place, place, text)
     node = parse(text, lambda start, end: place, problems)
     if node and isinstance(node.value, str) and "," in node.value:
@@ -74,6 +73,11 @@ def _value(path: str, text: str, place: Place, problems: list[Problem]) -> Node 
         problems.append(Problem(f"'{path}' is given several values", place, remedy))
         return None
     return node
+
+
+def _taken_as_it_is(path: str, text: str) -> bool:
+    """Names and paths are not read as YAML, but for mappings of labels to paths and for null."""
+    return path == "name" or (path in PATHS and text != "null" and not text.startswith("{"))
 
 
 def _put(node: Node, path: Sequence[str], value: Node) -> Node:

@@ -7,9 +7,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from moe_lab.config import dump, messages, rules
+from moe_lab.config.data import Text
 from moe_lab.config.files import ConfigFile, read
+from moe_lab.config.findings import Finding
 from moe_lab.config.overrides import apply
-from moe_lab.config.schema import Config, Text
+from moe_lab.config.schema import Config
 from moe_lab.config.source import Node
 from moe_lab.config.text import text_refusals
 from moe_lab.errors import ConfigError, Place, Problem
@@ -64,13 +66,13 @@ def _validated(tree: Node, problems: list[Problem]) -> Config | None:
     return None
 
 
-def _contradictions(config: Config, data_exists: bool) -> Iterator[rules.Finding]:
+def _contradictions(config: Config, data_exists: bool) -> Iterator[Finding]:
     yield from rules.refusals(config)
     if data_exists and isinstance(config.data, Text):
         yield from text_refusals(config.data)
 
 
-def _located(findings: Iterable[rules.Finding], tree: Node) -> Iterator[Problem]:
+def _located(findings: Iterable[Finding], tree: Node) -> Iterator[Problem]:
     """Each at the first of its keys that was written; the help names the line of another."""
     for finding in findings:
         places = [place for key in finding.keys if (place := _locate(tree, key))]

@@ -3,34 +3,24 @@
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from moe_lab.capacity import capacity
-from moe_lab.config.schema import Config, Data, Domains, Model, Moe
+from moe_lab.config.data_rules import data_refusals, data_warnings
+from moe_lab.config.findings import Finding
+from moe_lab.config.router_rules import router_refusals, router_warnings
+from moe_lab.config.schema import Config, Model, Moe
+from moe_lab.registry import BALANCERS
 
-LARGEST_TABLE = (
-    2**25
-)  # entries of (domain, token, next token): 0.3 GB, and several times that while built
 ALIGNMENT = 8  # widths of the grouped matrix product: 16 bytes of bfloat16
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A contradiction: the keys that could change, the first that was written is pointed at."""
-
-    keys: tuple[str, ...]
-    message: str
-    help: str | None = None
-    also: str = ""  # the key that the help ends with; its line is added
 
 
 def refusals(config: Config) -> Iterator[Finding]:
     """Every contradiction, with its reason."""
-    yield from _router(config.moe)
+    yield from router_refusals(config)
     yield from _balancers(config.moe)
     yield from _widths(config.model)
     yield from _blocks(config.model)
-    yield from _tables(config.data)
+    yield from data_refusals(config)
     seq_len, tokens = config.data.seq_len, config.eval.tokens
     if tokens < seq_len:
         yield Finding(
@@ -40,31 +30,15 @@ def refusals(config: Config) -> Iterator[Finding]:
         )
 
 
-def _router(moe: Moe) -> Iterator[Finding]:
-    if moe.top_k > moe.n_experts:
-        yield Finding(
-            ("moe.top_k", "moe.n_experts"),
-            f"'moe.top_k' ({moe.top_k}) must not exceed 'moe.n_experts' ({moe.n_experts})",
-            f"use top_k <= {moe.n_experts}, or raise n_experts",
-            also="moe.n_experts",
-        )
-    if moe.top_k == 1 and moe.router.options.get("renormalize"):
-        yield Finding(
-            ("moe.router.renormalize", "moe.router", "moe.top_k"),
-            "with top_k 1 a renormalised gate is always 1: the task gives the router no gradient",
-            "use renormalize: false, or top_k >= 2",
-        )
-    if moe.init_std == moe.init_tilt == moe.noise == 0:
-        yield Finding(
-            ("moe.init_std", "moe.noise", "moe.init_tilt"),
-            "a router that starts at zero, without noise, ties on every token",
-            "set init_std or noise above 0",
-        )
-
-
 def _balancers(moe: Moe) -> Iterator[Finding]:
     used = [moe.balance.name]
     for index, balancer in enumerate(moe.extra):
+        if BALANCERS.fact(balancer.name, "has_loss") is False:
+            yield Finding(
+                (f"moe.extra.{index}.name", f"moe.extra.{index}"),
+                f"the balancer '{balancer.name}' has no loss that a weight could multiply",
+                f"use it as 'balance: {balancer.name}'",
+            )
         if balancer.name in used:
             yield Finding(
                 (f"moe.extra.{index}.name", f"moe.extra.{index}"),
@@ -96,26 +70,12 @@ def _widths(model: Model) -> Iterator[Finding]:
 
 
 def _blocks(model: Model) -> Iterator[Finding]:
-    indices = () if model.moe_layers == "all" else model.moe_layers
+    indices = () if isinstance(model.moe_layers, str) else model.moe_layers
     if beyond := [index for index in indices if index >= model.n_layers]:
         yield Finding(
             ("model.moe_layers", "model.n_layers"),
             f"'model.moe_layers' names block {beyond[0]}, but 'model.n_layers' is {model.n_layers}",
             f"blocks are counted from 0 to {model.n_layers - 1}",
-        )
-
-
-def _tables(data: Data) -> Iterator[Finding]:
-    if not isinstance(data, Domains):
-        return
-    entries = data.n_domains * data.vocab_size**2
-    if entries > LARGEST_TABLE:
-        largest = math.isqrt(LARGEST_TABLE // data.n_domains)
-        yield Finding(
-            ("data.vocab_size", "data.n_domains"),
-            f"'data.vocab_size' ({data.vocab_size}) needs {entries * 8 / 1e9:.1f} GB "
-            f"for the laws of {data.n_domains} domains",
-            f"use vocab_size <= {largest}, or fewer domains",
         )
 
 
@@ -133,7 +93,14 @@ def warnings(config: Config) -> Iterator[Finding]:
             ("train.threads",),
             f"'train.threads' ({train.threads}) exceeds the {cores} CPU cores of this machine",
         )
+    if train.router_lr_factor == 0 and config.moe.alpha and config.model.moe_layers != "none":
+        yield Finding(
+            ("train.router_lr_factor", "moe.alpha"),
+            "with 'train.router_lr_factor' 0 the routers are frozen: the balance loss changes nothing in them",
+        )
     yield from _rounded_capacity(config)
+    yield from router_warnings(config)
+    yield from data_warnings(config)
 
 
 def _rounded_capacity(config: Config) -> Iterator[Finding]:

@@ -2,61 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from moe_lab.capacity import DropOrder
+from moe_lab.config.data import Data, Domains
 from moe_lab.config.methods import Method, OneOf, Settings, WeightedMethod
 from moe_lab.registry import BALANCERS, ROUTERS
-
-SeqLen = Annotated[int, Field(ge=8, le=65536, description="Tokens per sequence.")]
-
-
-class Domains(Settings):
-    """Synthetic language: domains with known laws, whose best possible loss is computed exactly."""
-
-    source: Literal["domains"] = Field("domains", description="Where tokens come from.")
-    generator: Literal["common_zipf", "permuted_zipf"] = Field(
-        "common_zipf",
-        description="What successors are drawn by: one Zipf law, or its reordering in each domain.",
-    )
-    n_domains: int = Field(8, ge=1, le=256, description="Number of latent domains.")
-    vocab_size: int = Field(256, ge=8, le=65536, description="Number of different tokens.")
-    common: float = Field(
-        0.5, gt=0, le=1, description="Share of every next-token law that is common to all domains."
-    )
-    zipf: float = Field(1.2, ge=0, le=10, description="Exponent of the common Zipf law.")
-    seq_len: SeqLen = 64
-
-
-class Text(Settings):
-    """A file, read as bytes."""
-
-    source: Literal["text"] = Field(description="Where tokens come from.")
-    path: str = Field(
-        min_length=1,
-        description="The file; relative to this config, or on the command line to where you are.",
-    )
-    seq_len: SeqLen = 64
-
-
-def _source(value: Any) -> str | None:
-    if isinstance(value, dict):
-        return str(value.get("source", "domains"))
-    return getattr(value, "source", None)
-
-
-DATA: dict[str, type[Settings]] = {"domains": Domains, "text": Text}
-Data = Annotated[
-    Annotated[Domains, Tag("domains")] | Annotated[Text, Tag("text")], Discriminator(_source)
-]
 
 
 def _block_indices(value: Any) -> Any:
     distinct = isinstance(value, tuple) and value and len(set(map(repr, value))) == len(value)
     indices = distinct and all(type(item) is int and item >= 0 for item in value)
-    if value != "all" and not indices:
+    if value not in ("all", "none") and not indices:
         raise PydanticCustomError(
-            "block_indices", "not all, and not a list of distinct block indices"
+            "block_indices", "not all, not none, and not a list of distinct block indices"
         )
     return value
 
@@ -68,12 +28,26 @@ class Model(Settings):
     d_model: int = Field(64, ge=8, le=65536, description="Width of the residual stream.")
     n_heads: int = Field(4, ge=1, le=1024, description="Attention heads per block.")
     d_expert: int = Field(64, ge=8, le=65536, description="Hidden width of one expert.")
-    moe_layers: Annotated[Literal["all"] | tuple[int, ...], BeforeValidator(_block_indices)] = (
-        Field("all", description="Blocks that have experts: all, or a list of indices from 0.")
+    activation: Literal["gelu", "relu", "silu", "swiglu"] = Field(
+        "gelu",
+        description="Between the matrices of an expert; swiglu reads two for each hidden unit.",
+    )
+    moe_layers: Annotated[
+        Literal["all", "none"] | tuple[int, ...], BeforeValidator(_block_indices)
+    ] = Field(
+        "all",
+        description="Blocks that have experts: all, none or a list of indices from 0; the others are "
+        "dense, as wide as the experts that a token uses.",
     )
     embedding_std: float = Field(
         1.0, gt=0, le=1e3, description="Standard deviation of the token embeddings at the start."
     )
+
+    def has_experts(self, layer: int) -> bool:
+        """Whether a block is an MoE layer."""
+        if isinstance(self.moe_layers, str):
+            return self.moe_layers == "all"
+        return layer in self.moe_layers
 
 
 def _default(name: str) -> Any:
@@ -95,7 +69,7 @@ class Moe(Settings):
         0.0,
         ge=0,
         le=1e6,
-        description="Standard deviation of Gaussian noise on the selection logits; training only.",
+        description="Scale of the noise on the selection logits: its standard deviation if Gaussian; training only.",
     )
     capacity_factor: float | None = Field(
         None,
@@ -111,6 +85,17 @@ class Moe(Settings):
     )
     extra: tuple[Annotated[WeightedMethod, OneOf(BALANCERS, WeightedMethod)], ...] = Field(
         (), description="Further balancers, each with its own weight."
+    )
+    n_shared_experts: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Experts that every token uses, beside the k that it is routed to.",
+    )
+    drop_order: DropOrder = Field(
+        "position",
+        description="Who keeps a slot when an expert is over capacity: the earlier token, the larger "
+        "gate, a random one, or first choices of the surest tokens.",
     )
     init_std: float = Field(
         0.02, ge=0, le=1e3, description="Standard deviation of the router's weights at the start."
@@ -135,6 +120,9 @@ class Train(Settings):
     lr: float = Field(3e-3, gt=0, le=10, description="Peak learning rate of AdamW.")
     lr_schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="Learning rate after the warm-up."
+    )
+    router_lr_factor: float = Field(
+        1.0, ge=0, le=1e6, description="Routers learn with this times lr; 0: they are frozen."
     )
     warmup: int = Field(
         20, ge=0, le=10_000_000, description="Steps of linear warm-up of the learning rate."

@@ -16,7 +16,7 @@ class Batch:
 
     inputs: Int[Tensor, "B S"]
     targets: Int[Tensor, "B S"]
-    domains: Int[Tensor, "B S"]  # index into Source.domains, of each token
+    domains: Int[Tensor, "B S"]  # index into Source.domains, of each input token
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -26,9 +26,7 @@ class Batch:
     def of(cls, sequences: NDArray[np.int64], domains: NDArray[np.int64]) -> "Batch":
         """From sequences (B, S + 1) and one domain per token (B, S) or per sequence (B, 1)."""
         tokens = torch.from_numpy(sequences)
-        labels = torch.from_numpy(
-            np.ascontiguousarray(np.broadcast_to(domains, tokens[:, 1:].shape))
-        )
+        labels = torch.from_numpy(np.broadcast_to(domains, tokens[:, 1:].shape).copy())
         return cls(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), labels)
 
 
@@ -47,6 +45,8 @@ class Source(ABC):
     vocab_size: int
     domains: tuple[str, ...]
     fingerprint: str  # SHA-256: two sources with the same one give the same tokens
+    labelled: bool = True  # whether domains tell something: false where all tokens have the same
+    bytes_per_token: float | None = None  # where tokens stand for bytes
 
     @abstractmethod
     def batch(self, step: int, first: int, size: int) -> Batch:
@@ -58,6 +58,10 @@ class Source(ABC):
 
     def bayes(self, batch: Batch) -> NDArray[np.float64] | None:
         """The best possible next-token probabilities (B, S, V) given the past; None if unknown."""
+        return None
+
+    def map_domains(self, batch: Batch) -> NDArray[np.int64] | None:
+        """The most probable domain (B, S) of each input token given the tokens so far; None if unknown."""
         return None
 
     def ladder(self) -> tuple[Rung, ...]:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_lab.config import load
+from moe_lab.config import Config, load
 
 EMPTY = """error: the file is empty
   --> bad.yaml
@@ -74,7 +74,7 @@ def test_a_child_replaces_keys_of_its_parents_section_by_section(tmp_path: Path)
     resolved = load(tmp_path / "c.yaml")
     moe = resolved.config.moe
     assert (resolved.config.seed, moe.top_k, moe.alpha) == (1, 2, 0.5)
-    assert moe.router.options == {"score": "softmax", "renormalize": False}
+    assert moe.router == Config().moe.router  # a method is replaced whole
     assert resolved.origins["moe.top_k"] == f"{tmp_path}/base/a.yaml:2"
     assert resolved.origins["moe.alpha"] == f"{tmp_path}/b.yaml:2"
     assert resolved.raw == b"extends: b.yaml\nname: c\n"
@@ -88,6 +88,10 @@ def test_another_data_source_drops_the_keys_of_the_old_one_but_not_seq_len(tmp_p
     assert data.model_dump() == {
         "source": "text",
         "path": str(tmp_path / "text.txt"),
+        "weights": None,
+        "tokenizer": None,
+        "dtype": "bytes",
+        "vocab_size": None,
         "seq_len": 32,
     }
 

@@ -44,7 +44,8 @@ def test_collapse_and_healthy_differ_in_alpha_alone():
 
 def test_every_method_can_be_chosen_by_its_name():
     for name in ROUTERS.names():
-        assert load(None, [f"router={name}"]).config.moe.router.name == name
+        router = "{name: reference, assignment: single}" if name == "reference" else name
+        assert load(None, [f"router={router}", "top_k=2"]).config.moe.router.name == name
     for name in BALANCERS.names():
         config = load(None, [f"balance={name}"]).config
         assert isinstance(config.moe.balance, Method)
@@ -58,9 +59,9 @@ def test_settings_are_frozen():
 
 
 def test_the_keys_of_the_product_can_all_be_set():
-    # root 2, data 7 and path, model 6, moe 11, train 10, eval, log and checkpoint 2 each
+    # root 2, data 14 and 4 of text alone, model 7, moe 13, train 11, eval, log and checkpoint 2 each
     options = ("moe.router.", "moe.balance.")
-    assert len([path for path in leaves() if not path.startswith(options)]) == 43
+    assert len([path for path in leaves() if not path.startswith(options)]) == 57
     assert {"name", "data.path", "moe.router", "moe.router.renormalize"} <= set(leaves())
     assert not {"moe", "moe.router.name", "interventions"} & set(leaves())
 

@@ -59,7 +59,8 @@ def test_shorter_files_get_fewer_stretches():
 def test_exactly_the_windows_inside_training_blocks_are_drawn(tmp_path, size):
     data = random_text(tmp_path / "a.txt", size)
     source = text(tmp_path / "a.txt")
-    inside = {start for begin, end in source.training for start in range(begin, end - WINDOW + 1)}
+    training = source.files[0].training
+    inside = {start for begin, end in training for start in range(begin, end - WINDOW + 1)}
     # 500 draws for each possible place would be missed with probability exp(-20) at 20 a place.
     assert set(drawn(source, data, 20, len(inside))) == inside
 
@@ -67,10 +68,11 @@ def test_exactly_the_windows_inside_training_blocks_are_drawn(tmp_path, size):
 def test_no_training_window_touches_a_validation_byte(tmp_path):
     data = random_text(tmp_path / "a.txt", 1800)
     source = text(tmp_path / "a.txt")
-    assert len(source.validation) == 10
+    validation = source.files[0].validation
+    assert len(validation) == 10
     trained = {start + i for start in drawn(source, data, 40, 400) for i in range(WINDOW)}
     held_out = {start + i for start in places(source.held_out(10_000), data) for i in range(WINDOW)}
-    in_validation = {i for start, end in source.validation for i in range(start, end)}
+    in_validation = {i for start, end in validation for i in range(start, end)}
     assert trained == set(range(1800)) - in_validation
     assert held_out <= in_validation
 
@@ -78,7 +80,7 @@ def test_no_training_window_touches_a_validation_byte(tmp_path):
 def test_every_start_is_equally_likely_across_blocks_of_unequal_length(tmp_path):
     data = random_text(tmp_path / "a.txt", 410)
     source = text(tmp_path / "a.txt")
-    assert len(source.training) == 2
+    assert len(source.files[0].training) == 2
     counts = np.bincount(drawn(source, data, 20, 2000))
     counts = counts[counts > 0]
     expected = 40_000 / len(counts)
@@ -95,7 +97,7 @@ def test_held_out_windows_share_no_predicted_byte_and_reach_every_block(tmp_path
     predicted = [start + i for start in starts for i in range(1, WINDOW)]
     assert len(set(predicted)) == len(predicted)
     few = places(source.held_out(10 * SEQ_LEN), data)
-    blocks = {int(np.searchsorted(source.validation[:, 1], start)) for start in few}
+    blocks = {int(np.searchsorted(source.files[0].validation[:, 1], start)) for start in few}
     assert len(few) == 10
     assert len(blocks) == 10
 
