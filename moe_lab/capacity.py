@@ -2,6 +2,9 @@
 
 from fractions import Fraction
 from math import ceil
+from typing import Literal
+
+DropOrder = Literal["position", "probability", "random", "batch_priority"]
 
 
 def capacity(capacity_factor: float, top_k: int, n_tokens: int, n_experts: int) -> int:

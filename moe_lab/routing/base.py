@@ -1,11 +1,12 @@
-"""The record of what a router did, the router's interface, and dropping.
+"""The record of what a router did, and the router's interface.
 
 Letters in shapes: B sequences, S tokens each, T = B * S tokens, D model width, E experts, k experts per token,
 A = k * T assignments.
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moe_lab.streams import Stream
+
+Reads = Literal["tokens", "domains", "map_domains"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,11 @@ class Routing:
     router_probs: Float[Tensor, "T E"]
     token: Int[Tensor, " A"]
     expert: Int[Tensor, " A"]
-    gate: Float[Tensor, " A"]  # weight of the expert's output; from clean logits
+    gate: Float[Tensor, " A"]  # weight of the expert's output; from clean logits but in noisy_top_k
     kept: Bool[Tensor, " A"]  # False: over capacity, dropped
     ties: Int[Tensor, ""]  # tokens whose choice was decided by a keyed draw
+    hidden: Float[Tensor, "T D"] | None = None  # what the router read, without gradient
+    n_sequences: int = 1  # B; the tokens of one sequence are adjacent
 
     @property
     def n_experts(self) -> int:
@@ -42,6 +48,11 @@ class Routing:
     def counts(self) -> Int[Tensor, " E"]:
         """n_i: assignments per expert, before capacity."""
         return torch.bincount(self.expert, minlength=self.n_experts)
+
+    def kept_counts(self) -> Int[Tensor, " E"]:
+        """Assignments per expert, after capacity."""
+        nothing = torch.zeros(self.n_experts, dtype=torch.int64, device=self.expert.device)
+        return nothing.index_add(0, self.expert, self.kept.long())
 
     def load(self) -> Float[Tensor, " E"]:
         """f: share of assignments per expert, before capacity; sums to 1 for every k; no gradient."""
@@ -69,32 +80,36 @@ class Routing:
 
 
 class Router(nn.Module):
-    """A linear map to one logit per expert, in float32, and a way to choose by it.
+    """A linear map to one logit per expert, in float32 unless asked otherwise, and a way to choose by it.
 
     The bias exists only where a tilt installs an imbalance. Initial values are set with the whole model's.
     """
 
+    ignores_noise = False  # True: `noise` does not act on this router's choice
+    always_renormalizes = False  # True: the gates of a token sum to 1 without being asked to
+    reads: Reads | None = None  # what `forward` is given as labels
+    learns = True  # False: no gradient of the task reaches the weights
+
     def __init__(
-        self, d_model: int, n_experts: int, top_k: int, *, noise: float = 0.0, biased: bool = False
+        self,
+        d_model: int,
+        n_experts: int,
+        top_k: int,
+        *,
+        biased: bool = False,
+        precision: Precision = "float32",
     ):
         super().__init__()
-        self.top_k, self.noise = top_k, noise
+        self.top_k, self.precision = top_k, precision
         self.weight = nn.Parameter(torch.empty(n_experts, d_model))
         self.bias = nn.Parameter(torch.empty(n_experts)) if biased else None
 
     def logits(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T E"]:
-        """Router logits in float32, whatever autocast says."""
+        """Router logits as float32; the product is in the router's precision, whatever autocast says."""
+        dtype = getattr(torch, self.precision)
+        bias = None if self.bias is None else self.bias.to(dtype)
         with torch.autocast(x.device.type, enabled=False):
-            return F.linear(x.float(), self.weight.float(), self.bias)
-
-    def selection_logits(
-        self, logits: Float[Tensor, "T E"], stream: Stream
-    ) -> Float[Tensor, "T E"]:
-        """What the choice is made by: in training, clean logits plus Gaussian noise; no gradient."""
-        logits = logits.detach()
-        if not (self.training and self.noise):
-            return logits
-        return logits + self.noise * stream.normal("router_noise", tuple(logits.shape)).to(logits)
+            return F.linear(x.to(dtype), self.weight.to(dtype), bias).float()
 
     @abstractmethod
     def forward(
@@ -102,41 +117,32 @@ class Router(nn.Module):
         x: Float[Tensor, "T D"],
         stream: Stream,
         selection_bias: Float[Tensor, " E"] | None = None,
+        labels: Int[Tensor, " T"] | None = None,
     ) -> Routing:
-        """Route T tokens, nothing dropped yet. selection_bias picks experts and never weighs them."""
+        """Route T tokens, nothing dropped yet. selection_bias picks experts and never weighs them.
+
+        labels are what `reads` names, for a router that is told more than x; others ignore them.
+        """
+
+    def weigh_kept(self, routing: Routing) -> Routing:
+        """The record with the gates that hold after dropping; the same unless a router says otherwise."""
+        return routing
 
 
-def choose(
-    scores: Float[Tensor, "T E"], top_k: int, stream: Stream
-) -> tuple[Int[Tensor, "T k"], Int[Tensor, ""]]:
-    """The k experts of largest score for each token, and how many tokens had a tie at the border.
-
-    Exact ties are broken by a draw per token and expert: by index order they would all fall on the same experts
-    and look like collapse.
-    """
-    n_tokens, n_experts = scores.shape
-    if top_k == n_experts:
-        return torch.arange(n_experts, device=scores.device).expand(n_tokens, -1), _no_ties(scores)
-    largest, chosen = scores.topk(top_k + 1, dim=-1)
-    tied = largest[:, -2] == largest[:, -1]
-    chosen = chosen[:, :-1]
-    if tied.any():
-        order = torch.from_numpy(stream.words("router_tie", (n_tokens, n_experts)).argsort(-1))
-        order = order.to(scores.device)[tied]
-        ranked = scores[tied].gather(1, order).sort(dim=-1, descending=True, stable=True).indices
-        chosen = chosen.index_put((tied,), order.gather(1, ranked[:, :top_k]))
-    return chosen, tied.sum()
+def routed(
+    logits: Float[Tensor, "T E"],
+    probs: Float[Tensor, "T E"],
+    chosen: Int[Tensor, "T k"],
+    gates: Float[Tensor, "T k"],
+    ties: Int[Tensor, ""],
+) -> Routing:
+    """The record of a choice of k experts per token, nothing dropped."""
+    n_tokens, top_k = chosen.shape
+    tokens = torch.arange(n_tokens, device=chosen.device).repeat_interleave(top_k)
+    kept = torch.ones_like(tokens, dtype=torch.bool)
+    return Routing(logits, probs, tokens, chosen.flatten(), gates.flatten(), kept, ties)
 
 
-def _no_ties(scores: Tensor) -> Int[Tensor, ""]:
-    return torch.zeros((), dtype=torch.int64, device=scores.device)
-
-
-def drop_over_capacity(routing: Routing, slots: int) -> Routing:
-    """Keep each expert's first `slots` assignments in order of position: of token, then of choice."""
-    order = torch.argsort(routing.expert, stable=True)
-    counts = routing.counts()
-    starts = counts.cumsum(0) - counts
-    rank = torch.arange(len(order), device=order.device) - starts[routing.expert[order]]
-    kept = torch.empty_like(routing.kept).index_copy_(0, order, rank < slots)
-    return replace(routing, kept=kept)
+def normalized(gates: Float[Tensor, "T n"]) -> Float[Tensor, "T n"]:
+    """Each row over its sum; a row of zeros stays one, and has finite gradients."""
+    return gates / gates.sum(-1, keepdim=True).clamp_min(torch.finfo(gates.dtype).tiny)

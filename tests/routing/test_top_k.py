@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
+from moe_lab.routing.base import Routing
 from moe_lab.routing.top_k import TopK
 from moe_lab.streams import Stream
 
@@ -55,54 +58,91 @@ def test_at_k_one_the_task_reaches_the_router_only_without_renormalisation():
     assert task_gradient(renormalize=True).norm() < 1e-6
 
 
-def test_noise_changes_the_choice_and_neither_gates_nor_probabilities():
-    x, clean = normal(200, 4), identity_router(4, 1)
-    noisy = identity_router(4, 1, noise=2.0)
-    calm, shaken = clean(x, STREAM), noisy(x, STREAM)
-    assert 0.1 < (calm.expert != shaken.expert).double().mean() < 0.9
-    assert torch.equal(calm.router_logits, shaken.router_logits)
-    assert torch.equal(calm.router_probs, shaken.router_probs)
-    assert torch.equal(shaken.gate, shaken.router_probs[shaken.token, shaken.expert])
+def test_sigmoid_gates_are_the_experts_own_scores():
+    # Scores 3/4, 1/2, 1/4; P is over their sum 3/2.
+    logits = torch.tensor([[3.0, 1.0, 1 / 3]]).log()
+    routing = identity_router(3, 2, score="sigmoid")(logits, STREAM)
+    assert routing.expert.tolist() == [0, 1]
+    torch.testing.assert_close(routing.gate, torch.tensor([3 / 4, 1 / 2]))
+    torch.testing.assert_close(routing.router_probs, torch.tensor([[1 / 2, 1 / 3, 1 / 6]]))
 
 
-def test_there_is_no_noise_in_evaluation():
-    x, noisy = normal(200, 4), identity_router(4, 1, noise=2.0).eval()
-    assert torch.equal(noisy(x, STREAM).expert, x.argmax(-1))
+def test_renormalised_sigmoid_gates_are_over_the_chosen():
+    logits = torch.tensor([[3.0, 1.0, 1 / 3]]).log()
+    routing = identity_router(3, 2, score="sigmoid", renormalize=True)(logits, STREAM)
+    torch.testing.assert_close(routing.gate, torch.tensor([3 / 5, 2 / 5]))
+    torch.testing.assert_close(routing.router_probs, torch.tensor([[1 / 2, 1 / 3, 1 / 6]]))
 
 
-def test_noise_has_the_scale_that_was_asked_for_and_is_drawn_by_place():
-    router, logits = identity_router(4, 1, noise=0.7), normal(20_000, 4)
-    noise = router.selection_logits(logits, STREAM) - logits
-    # Standard error of a standard deviation over 80,000 draws: .7 / sqrt(160,000) = .00175
-    assert abs(noise.std() - 0.7) < 5 * 0.00175
-    assert abs(noise.mean()) < 5 * 0.7 / 80_000**0.5
-    assert torch.equal(router.selection_logits(logits, STREAM) - logits, noise)
-    other = router.selection_logits(logits, STREAM.at(1)) - logits
-    assert abs(torch.corrcoef(torch.stack([noise.flatten(), other.flatten()]))[0, 1]) < 0.02
+def test_renormalised_softmax_gates_are_the_softmax_of_the_chosen_logits():
+    logits = normal(31, 6)
+    routing = identity_router(6, 3, renormalize=True)(logits, STREAM)
+    expected = logits.gather(1, routing.expert.view(31, 3)).softmax(-1)
+    torch.testing.assert_close(routing.gate.view(31, 3), expected)
 
 
-def test_the_choice_passes_no_gradient():
-    logits = normal(5, 4).requires_grad_()
-    assert not identity_router(4, 1, noise=1.0).selection_logits(logits, STREAM).requires_grad
+def test_scores_that_underflow_give_finite_gates_and_gradients():
+    for score in ("softmax", "sigmoid"):
+        router = identity_router(3, 2, score=score, renormalize=True)
+        x = (
+            torch.tensor([[0.0, -300.0, -300.0]])
+            if score == "softmax"
+            else torch.full((1, 3), -300.0)
+        )
+        routing = router(x, STREAM, torch.tensor([0.0, 2.0, 2.0]))
+        routing.gate.sum().backward()
+        assert routing.gate.tolist() == [0, 0]
+        assert router.weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("top_k", [1, 2])
-def test_a_zero_router_ties_on_every_token_and_loads_evenly(top_k):
-    router, n_tokens = TopK(4, 8, top_k), 4096
-    torch.nn.init.zeros_(router.weight)
-    routing = router(normal(n_tokens, 4), STREAM)
-    assert routing.ties == n_tokens
-    # load 1/8 +- sqrt((8 - k) / k / 4096) / 8, at most .0052
-    assert (routing.load() - 1 / 8).abs().max() < 5 * 0.0052
-    elsewhere = router(normal(n_tokens, 4), STREAM.at(1))
-    assert not torch.equal(routing.expert, elsewhere.expert)
+def dropped(routing: Routing, kept: list[bool]) -> Routing:
+    return replace(routing, kept=torch.tensor(kept))
 
 
-def test_a_bias_can_make_and_break_ties():
-    router = identity_router(3, 1)
-    x = torch.tensor([[0.0, 0.0, -1.0]] * 40)
-    assert router(x, STREAM).ties == 40
-    assert router(x, STREAM, torch.tensor([1.0, 0.0, 0.0])).ties == 0
-    tied = router(x, STREAM, torch.tensor([0.0, -1.0, 1.0]))
-    assert tied.ties == 40
-    assert set(tied.expert.tolist()) == {0, 2}
+def test_gates_can_be_renormalised_over_what_was_kept():
+    # The first token keeps both, 5/8 and 3/8; the second its second choice alone; the third nothing.
+    router = identity_router(3, 2, renormalize=True, renormalize_over="kept")
+    routing = router(torch.tensor([[0.5, 0.3, 0.2]] * 3).log(), STREAM)
+    weighed = router.weigh_kept(dropped(routing, [True, True, False, True, False, False]))
+    torch.testing.assert_close(weighed.gate, torch.tensor([5 / 8, 3 / 8, 0, 1, 0, 0]))
+    (weighed.gate * normal(6)).sum().backward()
+    assert router.weight.grad.isfinite().all()
+    assert router.weight.grad.norm() > 0.01  # by the first token
+
+
+@pytest.mark.parametrize("settings", [{}, {"renormalize": True}])
+def test_gates_over_the_chosen_do_not_know_what_was_dropped(settings):
+    router = identity_router(3, 2, **settings)
+    routing = dropped(router(normal(2, 3), STREAM), [True, False, False, True])
+    assert router.weigh_kept(routing) is routing
+
+
+def test_with_nothing_dropped_kept_and_chosen_gates_are_equal():
+    routing = identity_router(4, 2, renormalize=True)(normal(9, 4), STREAM)
+    router = identity_router(4, 2, renormalize=True, renormalize_over="kept")
+    torch.testing.assert_close(router.weigh_kept(router(normal(9, 4), STREAM)).gate, routing.gate)
+
+
+def test_in_bfloat16_close_logits_tie_and_are_drawn():
+    # bfloat16 has 8 bits: between 1 and 2 its numbers are 1/128 apart.
+    x = torch.tensor([[1.0, 1.001, 0.0]] * 400)
+    exact = identity_router(3, 1)(x, STREAM)
+    coarse = identity_router(3, 1, precision="bfloat16")(x, STREAM)
+    assert (exact.ties, coarse.ties) == (0, 400)
+    assert exact.counts().tolist() == [0, 400, 0]
+    assert (coarse.counts()[:2] - 200).abs().max() < 5 * 10  # sqrt(400 / 4) = 10
+    assert coarse.router_logits.dtype == coarse.gate.dtype == torch.float32
+
+
+def test_the_product_in_bfloat16_is_that_of_rounded_factors():
+    router = TopK(8, 5, 2, biased=True, precision="bfloat16")
+    with torch.no_grad():
+        router.weight.copy_(normal(5, 8))
+        router.bias.copy_(normal(5))
+    x = normal(13, 8)
+    rounded = [t.bfloat16().double() for t in (x, router.weight, router.bias)]
+    expected = rounded[0] @ rounded[1].T + rounded[2]
+    found = router(x, STREAM).router_logits
+    # Half a unit of 8 bits, twice: after the sum and after the bias
+    torch.testing.assert_close(found.double(), expected, rtol=2 * 2**-8, atol=0.05)
+    assert torch.equal(found, found.bfloat16().float())
