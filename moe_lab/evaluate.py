@@ -1,40 +1,52 @@
 """Held-out loss, gap and specialization: no noise, nothing dropped by default, no training state changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from moe_lab import metrics
 from moe_lab.data.base import Batch, Source
 from moe_lab.model import LanguageModel
+from moe_lab.portrait import Known, Portrait, Sitting
+from moe_lab.routing.base import Reads
 from moe_lab.streams import Stream
-from moe_lab.tally import Reading, Tally
-
-SHUFFLES = 20  # of domains over sequences, whose mean information is the bias of nmi
-BURN_IN = 8  # positions left out of nmi: the domain cannot be known at first
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation: losses in nats per token, and each MoE layer's reading."""
+    """One evaluation: losses in nats per token, and each MoE layer's portrait."""
 
     lm_loss: float
     gap: float | None
-    nmi: float | None
-    domain_losses: dict[str, float | None]  # None: the domain does not occur in the probe
-    layers: dict[int, Reading]
+    by_domain: dict[str, float | None]  # columns of eval.csv; None: the domain is not in the probe
+    by_position: dict[str, NDArray[np.float64]]  # (S,)
+    layers: dict[int, Portrait]
 
     def row(self) -> dict[str, float | None]:
         """The columns of eval.csv after step."""
-        losses = {f"{domain}_loss": loss for domain, loss in self.domain_losses.items()}
-        return {"lm_loss": self.lm_loss, "gap": self.gap, "nmi": self.nmi} | losses
+        return {"lm_loss": self.lm_loss, "gap": self.gap, "nmi": self.nmi, **self.by_domain}
+
+    @property
+    def nmi(self) -> float | None:
+        """Mean over MoE layers; None where there are no domains to tell apart."""
+        found = [layer.row.get("nmi") for layer in self.layers.values()]
+        known = [value for value in found if value is not None]
+        return float(np.mean(known)) if known else None
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Everything of this evaluation that is no single number, by name."""
+        layers = (
+            (f"layer_{i}.{name}", array)
+            for i, portrait in self.layers.items()
+            for name, array in portrait.arrays.items()
+        )
+        return {**self.by_position, **dict(layers)}
 
 
 class Probe:
@@ -43,15 +55,23 @@ class Probe:
     def __init__(
         self, source: Source, *, tokens: int, batch_size: int, seed: int, device: torch.device
     ):
-        self.domains, self.stream = source.domains, Stream(seed, ("eval",))
+        self.source, self.device, self.stream = source, device, Stream(seed, ("eval",))
         batch = source.held_out(tokens)
-        parts = list(_parts(batch, batch_size))
-        self.batches = [part.to(device) for part in parts]
-        bayes = [source.bayes(part) for part in parts]
+        self.parts = list(_parts(batch, batch_size))
+        bayes = [source.bayes(part) for part in self.parts]
         self.bayes = [None if b is None else torch.from_numpy(b).to(device) for b in bayes]
-        self.labels = batch.domains.numpy()
-        streams = [self.stream.at(i) for i in range(SHUFFLES)]
-        self.orders = [stream.permutation("shuffle", len(self.labels)) for stream in streams]
+        self.known = Known(
+            tokens=batch.inputs.numpy(),
+            domains=batch.domains.numpy(),
+            vocab_size=source.vocab_size,
+            n_domains=len(source.domains),
+            stream=self.stream,
+        )
+
+    @property
+    def gap_known(self) -> bool:
+        """Whether the best possible predictor is known."""
+        return self.bayes[0] is not None
 
     @torch.no_grad()
     def evaluate(self, model: LanguageModel) -> Evaluation:
@@ -59,58 +79,66 @@ class Probe:
         was_training = model.training
         model.eval()
         losses, gaps = [], []
-        tallies = {layer: Tally() for layer in model.moe_layers()}
-        experts: dict[int, list[NDArray[np.int64]]] = {layer: [] for layer in tallies}
-        for i, (batch, bayes) in enumerate(zip(self.batches, self.bayes, strict=True)):
-            logits, routings = model(batch.inputs, self.stream.at(i))
+        sittings = {i: Sitting(moe, self.known) for i, moe in model.moe_layers().items()}
+        for i, (part, bayes) in enumerate(zip(self.parts, self.bayes, strict=True)):
+            batch, stream = part.to(self.device), self.stream.at(i)
+            labels = router_labels(model.reads, self.source, part, self.device)
+            logits, routings = model(batch.inputs, stream, labels)
             losses.append(F.cross_entropy(logits.mT, batch.targets, reduction="none").cpu())
             if bayes is not None:
                 gaps.append(divergence(bayes, logits).cpu())
             for layer, raw in model.balance_losses(routings).items():
-                tallies[layer].add(routings[layer], raw)
-                chosen = routings[layer].expert.view(*batch.inputs.shape, -1)
-                experts[layer].append(chosen.cpu().numpy())
+                sittings[layer].add(routings[layer], raw, stream.at(layer))
         model.train(was_training)
-        readings = {layer: tally.read() for layer, tally in tallies.items()}
-        return self._result(torch.cat(losses), gaps, experts, readings)
+        portraits = {layer: sitting.finish() for layer, sitting in sittings.items()}
+        return self._result(torch.cat(losses), torch.cat(gaps) if gaps else None, portraits)
 
     def _result(
         self,
-        losses: Float[Tensor, "B S"],
-        gaps: list[Tensor],
-        experts: dict[int, list[NDArray[np.int64]]],
-        layers: dict[int, Reading],
+        losses: Float[Tensor, "N S"],
+        gaps: Float[Tensor, "N S"] | None,
+        layers: dict[int, Portrait],
     ) -> Evaluation:
-        known = len(np.unique(self.labels)) > 1
-        per_token = losses.double().numpy()
-        domain_losses = {
-            domain: float(per_token[self.labels == d].mean()) if (self.labels == d).any() else None
-            for d, domain in enumerate(self.domains)
-        }
+        per_token = {"loss": losses.double().numpy()}
+        if gaps is not None:
+            per_token["gap"] = gaps.double().numpy()
+        several = len(self.source.domains) > 1
         return Evaluation(
-            lm_loss=float(per_token.mean()),
-            gap=float(torch.cat(gaps).double().mean()) if gaps else None,
-            nmi=float(np.mean([self._nmi(parts) for parts in experts.values()])) if known else None,
-            domain_losses=domain_losses if len(self.domains) > 1 else {},
+            lm_loss=float(per_token["loss"].mean()),
+            gap=float(per_token["gap"].mean()) if gaps is not None else None,
+            by_domain=self._by_domain(per_token) if several else {},
+            by_position={f"{k}_by_position": values.mean(0) for k, values in per_token.items()},
             layers=layers,
         )
 
-    def _nmi(self, parts: list[NDArray[np.int64]]) -> float:
-        """Of one layer's experts (sequences, S, k) with the domains of the same tokens."""
-        chosen = np.concatenate(parts)
-        skip = min(BURN_IN, chosen.shape[1] // 2)
-        chosen = chosen[:, skip:]
-        domains = np.broadcast_to(self.labels[:, skip:, None], chosen.shape)
-        shape = (int(chosen.max()) + 1, len(self.domains))
-        flat = (chosen.reshape(len(chosen), -1), domains.reshape(len(chosen), -1))
-        return metrics.nmi(*flat, self.orders, shape)
+    def _by_domain(self, per_token: Mapping[str, NDArray[np.float64]]) -> dict[str, float | None]:
+        masks = {name: self.known.domains == d for d, name in enumerate(self.source.domains)}
+        return {
+            f"{domain}_{what}": float(values[mask].mean()) if mask.any() else None
+            for what, values in per_token.items()
+            for domain, mask in masks.items()
+        }
+
+
+def router_labels(
+    reads: Reads | None, source: Source, batch: Batch, device: torch.device
+) -> Int[Tensor, "B S"] | None:
+    """What a router that is told more than its input is told about a batch, which lies on the CPU."""
+    if reads is None:
+        return None
+    if reads == "map_domains":
+        found = source.map_domains(batch)
+        assert found is not None, "the config was checked: these data have a known law"
+        return torch.from_numpy(found).to(device)
+    return (batch.inputs if reads == "tokens" else batch.domains).to(device)
 
 
 def divergence(
     bayes: Float[Tensor, "B S V"], logits: Float[Tensor, "B S V"]
 ) -> Float[Tensor, "B S"]:
     """KL(p* || q) in nats at each position: how much worse than the best predictor, without sampling noise."""
-    return (bayes * (bayes.log() - logits.double().log_softmax(-1))).sum(-1)
+    negative_entropy: Tensor = torch.special.xlogy(bayes, bayes).sum(-1)  # 0 ln 0 = 0
+    return negative_entropy - (bayes * logits.double().log_softmax(-1)).sum(-1)
 
 
 def _parts(batch: Batch, size: int) -> Iterator[Batch]:

@@ -63,7 +63,8 @@ class Experiment:
         self.model.load_state_dict(tensors)
         if state.step:
             for name, parameter in self.model.named_parameters():
-                self.optimizer.state[parameter] = self._moments(name, state)
+                if f"{MOMENTS[0]}.{name}" in state.optimizer:  # not of what has no gradient
+                    self.optimizer.state[parameter] = self._moments(name, state)
         for layer, window in self.windows.items():
             window.counts.extend(state.extra["windows"][str(layer)])
         for layer in self.watches:
@@ -89,6 +90,8 @@ def build(config: Config, device: torch.device) -> Experiment:
     source: Source = SOURCES.load(config.data.source)(config.seed, **options)
     model = LanguageModel(config, source.vocab_size)
     initialize(model, config)
+    for moe_layer in model.moe_layers().values():
+        moe_layer.router.requires_grad_(train.router_lr_factor > 0)
     model.to(device)
     probe = Probe(
         source,
@@ -129,14 +132,21 @@ def learning_rate(config: Config, step: int) -> float:
 
 
 def _optimizer(model: LanguageModel, config: Config) -> torch.optim.AdamW:
-    """AdamW that decays matrices and neither gains nor biases; fused: one kernel for all parameters."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": config.train.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+    """AdamW that decays matrices and neither gains nor biases; fused: one kernel for all parameters.
+
+    Each group's `lr_factor` multiplies the learning rate of every step.
+    """
+    train = config.train
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        decay = train.weight_decay if parameter.ndim > 1 else 0.0
+        factor = train.router_lr_factor if ".router." in name else 1.0
+        groups.setdefault((decay, factor), []).append(parameter)
+    settings = [
+        {"params": parameters, "weight_decay": decay, "lr_factor": factor}
+        for (decay, factor), parameters in groups.items()
     ]
-    return torch.optim.AdamW(groups, lr=config.train.lr, betas=BETAS, fused=True)
+    return torch.optim.AdamW(settings, lr=train.lr, betas=BETAS, fused=True)
 
 
 def _watch(saved: dict[str, Any]) -> LoadWatch:

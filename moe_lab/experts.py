@@ -1,7 +1,8 @@
 """E small feed-forward networks, computed as one grouped matrix product.
 
 Assignments are sorted by expert; each expert multiplies its own stretch of rows, so cost follows the assignments and
-neither E nor how unevenly they fall. Nothing is padded and nothing is added atomically.
+neither E nor how unevenly they fall. Nothing is padded. A token's outputs, and the gradients that come back to it, are
+added in the order of its experts; on CUDA that takes torch.use_deterministic_algorithms.
 """
 
 import torch
@@ -9,28 +10,37 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from moe_lab.feed_forward import ACTIVATIONS, Activation
 from moe_lab.routing.base import Routing
 
 
 class Experts(nn.Module):
-    """w_out[e] @ gelu(w_in[e] @ x) for E experts of width F; gelu is the exact (erf) one: on CPU it is faster."""
+    """w_out[e] @ a(w_in[e] @ x) for E experts of hidden width F."""
 
-    def __init__(self, n_experts: int, d_model: int, d_expert: int):
+    def __init__(
+        self,
+        n_experts: int,
+        d_model: int,
+        d_expert: int,
+        activation: Activation = ACTIVATIONS["gelu"],
+    ):
         super().__init__()
-        self.w_in = nn.Parameter(torch.empty(n_experts, d_model, d_expert))
+        self.activation = activation
+        self.w_in = nn.Parameter(torch.empty(n_experts, d_model, activation.inputs * d_expert))
         self.w_out = nn.Parameter(torch.empty(n_experts, d_expert, d_model))
 
     def forward(self, x: Float[Tensor, "T D"], routing: Routing) -> Float[Tensor, "T D"]:
         """Sum over each token's kept assignments of gate * expert output; zero for a token that lost all."""
-        n_tokens, d_model = x.shape
         rows, ends = grouped(routing)
-        per_assignment = x[:, None].expand(-1, routing.top_k, -1).reshape(-1, d_model)
-        hidden = grouped_product(per_assignment.index_select(0, rows), self.w_in, ends)
-        outputs = grouped_product(F.gelu(hidden), self.w_out, ends)
+        tokens = routing.token.index_select(0, rows)
+        hidden = grouped_product(x.index_select(0, tokens), self.w_in, ends)
+        outputs = grouped_product(self.activation.apply(hidden), self.w_out, ends)
         weighted = outputs * routing.gate.index_select(0, rows)[:, None].to(outputs)
-        # Each row goes back to its own place: no two add to one address, forward or backward.
-        combined = weighted.new_zeros(len(routing.token), d_model).index_copy(0, rows, weighted)
-        return combined.view(n_tokens, routing.top_k, d_model).sum(1)
+        return weighted.new_zeros(x.shape).index_add(0, tokens, weighted)
+
+    def everywhere(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "E N D"]:
+        """What each expert would make of each token; for measurements, since it costs E passes."""
+        return self.activation.apply(x @ self.w_in) @ self.w_out
 
 
 def grouped_product(

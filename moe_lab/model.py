@@ -14,9 +14,10 @@ from moe_lab.balancing.base import Balancer
 from moe_lab.config import Config
 from moe_lab.config.schema import Moe
 from moe_lab.experts import Experts
+from moe_lab.feed_forward import ACTIVATIONS, FeedForward
 from moe_lab.moe import CapacityFactors, MoELayer
 from moe_lab.registry import BALANCERS, ROUTERS
-from moe_lab.routing.base import Routing
+from moe_lab.routing.base import Reads, Routing
 from moe_lab.streams import Stream
 
 ROTARY_BASE = 10_000.0
@@ -66,19 +67,6 @@ class Attention(nn.Module):
         return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
-class FeedForward(nn.Module):
-    """The dense network of a block without experts."""
-
-    def __init__(self, d_model: int, width: int):
-        super().__init__()
-        self.w_in = nn.Parameter(torch.empty(width, d_model))
-        self.w_out = nn.Parameter(torch.empty(d_model, width))
-
-    def forward(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
-        """w_out gelu(w_in x)."""
-        return F.linear(F.gelu(F.linear(x, self.w_in)), self.w_out)
-
-
 class Block(nn.Module):
     """Attention, then experts or a dense network, each on normed input and added to the residual stream."""
 
@@ -88,13 +76,13 @@ class Block(nn.Module):
         self.feed_forward_norm, self.feed_forward = Norm(d_model), feed_forward
 
     def forward(
-        self, x: Float[Tensor, "B S D"], stream: Stream
+        self, x: Float[Tensor, "B S D"], stream: Stream, labels: Int[Tensor, "B S"] | None
     ) -> tuple[Float[Tensor, "B S D"], Routing | None]:
         """The residual stream after this block, and its routing if it has experts."""
         x = x + self.attention(self.attention_norm(x))
         normed = self.feed_forward_norm(x)
         if isinstance(self.feed_forward, MoELayer):
-            update, routing = self.feed_forward(normed, stream)
+            update, routing = self.feed_forward(normed, stream, labels)
             return x + update, routing
         return x + self.feed_forward(normed), None
 
@@ -111,18 +99,27 @@ class LanguageModel(nn.Module):
         self.head = nn.Parameter(torch.empty(vocab_size, d_model))
 
     def forward(
-        self, tokens: Int[Tensor, "B S"], stream: Stream
+        self,
+        tokens: Int[Tensor, "B S"],
+        stream: Stream,
+        labels: Int[Tensor, "B S"] | None = None,
     ) -> tuple[Float[Tensor, "B S V"], dict[int, Routing]]:
         """Next-token logits, and one Routing per MoE layer by the index of its block.
 
-        `stream` is this batch's place in the run: router noise and ties are drawn from it.
+        `stream` is this batch's place in the run: router noise and ties are drawn from it. `labels` are what
+        a router of this model `reads`.
         """
         x, routings = F.embedding(tokens, self.embedding), {}
         for layer, block in enumerate(self.blocks):
-            x, routing = block(x, stream.at(layer))
+            x, routing = block(x, stream.at(layer), labels)
             if routing is not None:
                 routings[layer] = routing
         return F.linear(self.norm(x), self.head), routings
+
+    @property
+    def reads(self) -> Reads | None:
+        """What `forward` must be given as labels; None: nothing."""
+        return next((moe.router.reads for moe in self.moe_layers().values()), None)
 
     def balance_losses(
         self, routings: dict[int, Routing]
@@ -138,35 +135,50 @@ class LanguageModel(nn.Module):
 
 
 def _block(config: Config, layer: int) -> Block:
-    model, moe = config.model, config.moe
+    model = config.model
     attention = Attention(model.d_model, model.n_heads, config.data.seq_len)
-    if model.moe_layers != "all" and layer not in model.moe_layers:
-        dense = FeedForward(model.d_model, moe.top_k * model.d_expert)
-        return Block(attention, dense, model.d_model)
+    has_experts = model.has_experts(layer)
+    return Block(attention, _moe_layer(config) if has_experts else _dense(config), model.d_model)
+
+
+def _dense(config: Config) -> FeedForward:
+    """As wide as the experts that a token uses: the same FLOPs, but for the router's."""
+    model, moe = config.model, config.moe
+    width = (moe.top_k + moe.n_shared_experts) * model.d_expert
+    return FeedForward(model.d_model, width, ACTIVATIONS[model.activation])
+
+
+def _moe_layer(config: Config) -> MoELayer:
+    model, moe = config.model, config.moe
+    activation, d_model, d_expert = ACTIVATIONS[model.activation], model.d_model, model.d_expert
     router = ROUTERS.load(moe.router.name)(
-        model.d_model,
-        moe.n_experts,
-        moe.top_k,
-        moe.noise,
-        moe.init_tilt != 0,
-        **moe.router.options,
+        d_model, moe.n_experts, moe.top_k, moe.noise, moe.init_tilt != 0, **moe.router.options
     )
-    experts = Experts(moe.n_experts, model.d_model, model.d_expert)
-    limits = CapacityFactors(moe.capacity_factor, moe.eval_capacity_factor)
-    moe_layer = MoELayer(router, experts, _balancers(moe), moe.balance.name, limits)
-    return Block(attention, moe_layer, model.d_model)
+    shared = moe.n_shared_experts
+    return MoELayer(
+        router,
+        Experts(moe.n_experts, d_model, d_expert, activation),
+        _balancers(moe),
+        moe.balance.name,
+        CapacityFactors(moe.capacity_factor, moe.eval_capacity_factor, moe.drop_order),
+        FeedForward(d_model, shared * d_expert, activation) if shared else None,
+    )
 
 
 def loss_weights(moe: Moe) -> dict[str, float]:
-    """Weight of every measured balancer's loss: alpha for the chosen one, its own for each extra, else 0."""
+    """Weight of every measured balancer that has a loss: alpha for the chosen one, its own for each extra, else 0."""
+    return {name: weight for name, weight in _weights(moe).items() if BALANCERS.load(name).has_loss}
+
+
+def _weights(moe: Moe) -> dict[str, float]:
     weights = dict.fromkeys(ALWAYS_MEASURED, 0.0) | {moe.balance.name: moe.alpha}
     return weights | {extra.name: extra.weight for extra in moe.extra}
 
 
 def _balancers(moe: Moe) -> dict[str, Balancer]:
-    """One instance of each, in the order of `loss_weights`."""
+    """One instance of each, in the order of their weights."""
     options = {method.name: method.options for method in (moe.balance, *moe.extra)}
-    return {name: BALANCERS.load(name)(**options.get(name, {})) for name in loss_weights(moe)}
+    return {name: BALANCERS.load(name)(**options.get(name, {})) for name in _weights(moe)}
 
 
 @torch.no_grad()
@@ -176,6 +188,9 @@ def initialize(model: LanguageModel, config: Config) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith("gain"):
             continue  # ones
+        if name.endswith("router.noise_weight"):
+            parameter.zero_()  # as Shazeer et al. 2017, appendix A
+            continue
         if name.endswith("router.bias"):
             parameter.zero_()[0] = config.moe.init_tilt
             continue

@@ -1,31 +1,35 @@
 """One Mixture-of-Experts layer: route, drop over capacity, run the experts."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from moe_lab.balancing.base import Balancer
-from moe_lab.capacity import capacity
+from moe_lab.capacity import DropOrder, capacity
+from moe_lab.dropping import drop_over_capacity
 from moe_lab.experts import Experts
-from moe_lab.routing.base import Router, Routing, drop_over_capacity
+from moe_lab.feed_forward import FeedForward
+from moe_lab.routing.base import Router, Routing
 from moe_lab.streams import Stream
 
 
 @dataclass(frozen=True)
 class CapacityFactors:
-    """Slots per expert relative to a fair share; None: no limit."""
+    """Slots per expert relative to a fair share (None: no limit), and who gets them."""
 
     training: float | None = None
     evaluation: float | None = None
+    order: DropOrder = "position"
 
 
 class MoELayer(nn.Module):
     """Stands in a block where a dense model has its feed-forward network.
 
-    `balancers` are all that are measured; the `chosen` one alone may bias the choice of experts.
+    `balancers` are all that are measured; the `chosen` one alone may bias the choice of experts. `shared` is
+    added to every token's output and never routed.
     """
 
     def __init__(
@@ -35,27 +39,51 @@ class MoELayer(nn.Module):
         balancers: Mapping[str, Balancer],
         chosen: str,
         limits: CapacityFactors,
+        shared: FeedForward | None = None,
     ):
         super().__init__()
-        self.router, self.experts, self.limits = router, experts, limits
+        self.router, self.experts, self.shared = router, experts, shared
         self.balancers, self.chosen = nn.ModuleDict(dict(balancers)), chosen
+        self.limits = limits
+        for balancer in self._balancers().values():
+            balancer.allocate(len(router.weight))
 
     def forward(
-        self, x: Float[Tensor, "B S D"], stream: Stream
+        self, x: Float[Tensor, "B S D"], stream: Stream, labels: Int[Tensor, "B S"] | None = None
     ) -> tuple[Float[Tensor, "B S D"], Routing]:
-        """The layer's output, and the record of what its router did."""
+        """The layer's output, and the record of what its router did; labels are for a router that reads them."""
         tokens = x.flatten(0, 1)
-        routing = self.router(tokens, stream, self._balancers()[self.chosen].selection_bias())
+        bias = self._balancers()[self.chosen].selection_bias()
+        routing = self.router(tokens, stream, bias, None if labels is None else labels.flatten())
+        routing = replace(routing, hidden=tokens.detach(), n_sequences=len(x))
         factor = self.limits.training if self.training else self.limits.evaluation
-        if factor is not None:
-            slots = capacity(factor, routing.top_k, len(tokens), routing.n_experts)
-            routing = drop_over_capacity(routing, slots)
-        return self.experts(tokens, routing).view_as(x), routing
+        routing = self.router.weigh_kept(self.drop(routing, factor, stream))
+        output = self.experts(tokens, routing)
+        if self.shared is not None:
+            output = output + self.shared(tokens)
+        return output.view_as(x), routing
+
+    def drop(self, routing: Routing, factor: float | None, stream: Stream) -> Routing:
+        """The record with what is over a capacity factor marked as dropped."""
+        if factor is None:
+            return routing
+        slots = capacity(factor, routing.top_k, len(routing.router_probs), routing.n_experts)
+        return drop_over_capacity(routing, slots, self.limits.order, stream)
 
     def balance_losses(self, routing: Routing) -> dict[str, Float[Tensor, ""]]:
         """The unweighted loss of every balancer that has one."""
         losses = {name: balancer.loss(routing) for name, balancer in self._balancers().items()}
         return {name: loss for name, loss in losses.items() if loss is not None}
+
+    @property
+    def needs_step(self) -> bool:
+        """Whether `before_step` must be called when a step has several micro-batches."""
+        return any(balancer.needs_step for balancer in self._balancers().values())
+
+    def before_step(self, routings: Sequence[Routing]) -> None:
+        """Show every balancer the records of all micro-batches of the step that begins."""
+        for balancer in self._balancers().values():
+            balancer.before_step(routings)
 
     def after_step(self, counts: Int[Tensor, " E"]) -> None:
         """Tell every balancer the assignments of all tokens of an optimizer step."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from moe_lab import columns
 from moe_lab.evaluate import Evaluation
 from moe_lab.experiment import Experiment
-from moe_lab.metrics import mean_and_worst, window_steps
+from moe_lab.metrics import Deaths, LoadWatch, deaths, mean_and_worst
 from moe_lab.store.run import Run
 from moe_lab.tally import Reading
 
@@ -21,13 +21,8 @@ class Step:
     aux_loss: float
     grad_norm: float  # before clipping
     layers: dict[int, Reading]
-    dead_experts: dict[int, float | None]
-    router_grads: dict[int, dict[str, float]]  # norms by source; empty when not measured
-
-    @property
-    def n_eff_worst(self) -> float:
-        """n_eff of the worst MoE layer."""
-        return min(reading.n_eff for reading in self.layers.values())
+    deaths: dict[int, Deaths | None]  # None: the window is not long enough yet
+    router_grads: dict[int, dict[str, float | None]]  # by source; empty when not measured
 
 
 def headers(experiment: Experiment) -> dict[str, tuple[str, ...]]:
@@ -36,14 +31,13 @@ def headers(experiment: Experiment) -> dict[str, tuple[str, ...]]:
         n_experts=experiment.config.moe.n_experts,
         balancers=tuple(experiment.weights),
         domains=experiment.source.domains,
+        gap_known=experiment.probe.gap_known,
     )
     return {name: columns.names(table) for name, table in tables.items()}
 
 
 def write_step(run: Run, step: Step, experiment: Experiment) -> None:
     """One row of steps.csv, and per MoE layer one of utilization.csv, cv.csv and aux_loss.csv."""
-    cv_mean, cv_worst = mean_and_worst([reading.cv for reading in step.layers.values()])
-    dead = [share for share in step.dead_experts.values() if share is not None]
     run.append(
         "steps",
         {
@@ -54,41 +48,60 @@ def write_step(run: Run, step: Step, experiment: Experiment) -> None:
             "lm_loss": step.lm_loss,
             "aux_loss": step.aux_loss,
             "grad_norm": step.grad_norm,
-            "cv_mean": cv_mean,
-            "cv_worst": cv_worst,
-            "n_eff_worst": step.n_eff_worst,
-            "dead_experts": mean_and_worst(dead)[0] if dead else None,
-            "dropped": mean_and_worst([r.dropped for r in step.layers.values()])[0],
+            **over_layers(step.layers, step.deaths),
         },
     )
     for layer, reading in step.layers.items():
         place = {"step": step.step, "split": "train", "layer": layer}
         grads = step.router_grads.get(layer, {})
-        _write_layer(run, place, reading, step.dead_experts[layer], experiment.weights, grads)
+        write_layer(run, place, reading, step.deaths[layer], experiment.weights, grads)
 
 
 def write_evaluation(run: Run, step: int, found: Evaluation, weights: Mapping[str, float]) -> None:
-    """One row of eval.csv, and the layers' rows with split eval."""
+    """One row of eval.csv, per MoE layer the rows with split eval and one of router.csv, and the arrays."""
     run.append("eval", {"step": step, **found.row()})
-    for layer, reading in found.layers.items():
-        place = {"step": step, "split": "eval", "layer": layer}
-        _write_layer(run, place, reading, _dead(reading), weights, {})
+    for layer, portrait in found.layers.items():
+        reading, place = portrait.reading, {"step": step, "split": "eval", "layer": layer}
+        write_layer(run, place, reading, deaths(reading.counts), weights, {})
+        run.append("router", {"step": step, "layer": layer, **portrait.row})
+    run.save_arrays(step, found.arrays())
 
 
-def _write_layer(
+def over_layers(
+    layers: Mapping[int, Reading], deaths: Mapping[int, Deaths | None]
+) -> dict[str, float | None]:
+    """The columns of steps.csv that sum up the MoE layers."""
+    cv_mean, cv_worst = mean_and_worst([reading.cv for reading in layers.values()])
+    dead = [found.dead_experts for found in deaths.values() if found]
+    return {
+        "cv_mean": cv_mean,
+        "cv_worst": cv_worst,
+        "n_eff_worst": min((reading.n_eff for reading in layers.values()), default=None),
+        "dead_experts": mean_and_worst(dead)[0],
+        "dropped": mean_and_worst([reading.dropped for reading in layers.values()])[0],
+    }
+
+
+def watch_step(
+    run: Run, step: int, watches: Mapping[int, LoadWatch], layers: Mapping[int, Reading]
+) -> None:
+    """Feed the verdicts with a logged step's loads; an event where one has just changed."""
+    for layer, reading in layers.items():
+        watch = watches[layer]
+        if change := watch.update(step, reading.load):
+            since = (watch.onsets if change == "collapse" else watch.recoveries)[-1]
+            run.event(change, layer=layer, step=step, since=since)
+
+
+def write_layer(
     run: Run,
     place: Mapping[str, object],
     reading: Reading,
-    dead_experts: float | None,
+    found: Deaths | None,
     weights: Mapping[str, float],
-    grads: Mapping[str, float],
+    grads: Mapping[str, float | None],
 ) -> None:
+    """One layer's row of utilization.csv, cv.csv and aux_loss.csv; blank where weights or grads are not known."""
     run.append("utilization", {**place, **reading.utilization_row()})
-    run.append("cv", {**place, **reading.cv_row(dead_experts)})
+    run.append("cv", {**place, **reading.cv_row(found)})
     run.append("aux_loss", {**place, **reading.aux_row(weights), **grads})
-
-
-def _dead(reading: Reading) -> float | None:
-    """An evaluation is a window of its own; None if it is too small to call an expert dead."""
-    enough = window_steps(len(reading.counts), sum(reading.counts)) == 1
-    return reading.dead_experts if enough else None

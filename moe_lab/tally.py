@@ -18,9 +18,11 @@ class Reading:
 
     counts: list[int]  # assignments per expert, before capacity
     top_k: int
-    dropped: float  # share of assignments
+    kept: list[int]  # assignments per expert, after capacity
     router_entropy: float  # / ln E
+    confidence: float
     margin: float | None
+    logit_norm: float
     router_ties: int
     raw: dict[str, float]  # unweighted balance losses, mean over batches by their tokens
 
@@ -40,28 +42,42 @@ class Reading:
         return metrics.n_eff(self.load)
 
     @property
-    def dead_experts(self) -> float:
-        """Share of experts below 5 % of their fair share."""
-        return metrics.dead_experts(self.load)
+    def dropped(self) -> float:
+        """Share of assignments over capacity."""
+        return (sum(self.counts) - sum(self.kept)) / sum(self.counts)
 
     def utilization_row(self) -> dict[str, float]:
         """The expert columns of utilization.csv."""
         return dict(zip(columns.experts(len(self.counts)), self.load.tolist(), strict=True))
 
-    def cv_row(self, dead_experts: float | None) -> dict[str, int | float | None]:
+    def cv_row(self, deaths: metrics.Deaths | None) -> dict[str, int | float | None]:
         """The columns of cv.csv after step, split and layer."""
-        return metrics.balance(self.counts, top_k=self.top_k) | {
-            "dead_experts": dead_experts,
+        return {
+            **metrics.balance(self.counts, top_k=self.top_k),
+            **(vars(deaths) if deaths else {}),
+            **(self._kept_row() if self.kept != self.counts else {}),
             "dropped": self.dropped,
             "router_entropy": self.router_entropy,
+            "confidence": self.confidence,
             "margin": self.margin,
+            "logit_norm": self.logit_norm,
             "router_ties": self.router_ties,
         }
 
+    def _kept_row(self) -> dict[str, float]:
+        load = metrics.load(self.kept)
+        return {
+            "cv_kept": metrics.cv(load),
+            "max_violation_kept": metrics.max_violation(load),
+            "n_eff_kept": metrics.n_eff(load),
+        }
+
     def aux_row(self, weights: Mapping[str, float]) -> dict[str, float]:
-        """The raw and weighted columns of aux_loss.csv."""
+        """The raw and weighted columns of aux_loss.csv; weighted ones for the losses whose weight is known."""
         raw = {f"{name}_raw": value for name, value in self.raw.items()}
-        return raw | {f"{name}_weighted": weights[name] * value for name, value in self.raw.items()}
+        return raw | {
+            f"{name}_weighted": weight * self.raw[name] for name, weight in weights.items()
+        }
 
 
 class Tally:
@@ -76,13 +92,15 @@ class Tally:
         """Count one batch in."""
         margin = routing.margin()
         numbers = [
-            routing.dropped(),
             routing.ties,
             routing.entropy().sum(),
+            routing.router_probs.amax(-1).sum(),
+            routing.router_logits.norm(dim=-1).sum(),
             margin.sum() if margin is not None else routing.ties * 0,
             *(loss * len(routing.router_probs) for loss in raw.values()),
         ]
-        sums = torch.cat([routing.counts(), torch.stack([n.detach().double() for n in numbers])])
+        measured = torch.stack([n.detach().double() for n in numbers])
+        sums = torch.cat([routing.counts(), routing.kept_counts(), measured])
         self._sums = sums if self._sums is None else self._sums + sums
         self._shape = (routing.n_experts, routing.top_k)
         self._names = tuple(raw)
@@ -97,16 +115,17 @@ class Tally:
         assert self._sums is not None, "nothing was added"
         n_experts, top_k = self._shape
         sums = self._sums.tolist()
-        counts = [int(n) for n in sums[:n_experts]]
-        dropped, ties, entropy, margin, *raw = sums[n_experts:]
-        assignments = sum(counts)
-        tokens = assignments // top_k
+        counts, kept = ([int(n) for n in sums[i : i + n_experts]] for i in (0, n_experts))
+        ties, entropy, confidence, logit_norm, margin, *raw = sums[2 * n_experts :]
+        tokens = sum(counts) // top_k
         return Reading(
             counts=counts,
             top_k=top_k,
-            dropped=dropped / assignments,
+            kept=kept,
             router_entropy=entropy / tokens / log(n_experts),
+            confidence=confidence / tokens,
             margin=margin / tokens if top_k < n_experts else None,
+            logit_norm=logit_norm / tokens,
             router_ties=int(ties),
             raw={name: value / tokens for name, value in zip(self._names, raw, strict=True)},
         )

@@ -3,22 +3,25 @@
 import time
 from collections.abc import Mapping
 from math import ceil, isfinite
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from moe_lab.attribution import Grads, added, attribute, balance_grads
+from moe_lab.data.base import Batch
 from moe_lab.errors import DivergedError
+from moe_lab.evaluate import router_labels
 from moe_lab.experiment import Experiment, learning_rate
 from moe_lab.machine import peak_memory_mb
 from moe_lab.progress import Reporter
-from moe_lab.rows import Step, write_evaluation, write_step
+from moe_lab.routing.base import Routing
+from moe_lab.rows import Step, watch_step, write_evaluation, write_step
 from moe_lab.signals import StopRequest
 from moe_lab.store.run import Run
 from moe_lab.tally import Tally
-
-Grads = dict[int, Float[Tensor, "E D"]]  # of each MoE layer's router weight
 
 
 def fit(
@@ -46,13 +49,13 @@ def fit(
         result = train_step(experiment, step)
         if logged:
             write_step(run, result, experiment)
-            _watch(experiment, run, result)
+            watch_step(run, step, experiment.watches, result.layers)
         if last or step % config.eval.every == 0:
             write_evaluation(run, step, probe.evaluate(experiment.model), experiment.weights)
         if logged:
             _write_timing(experiment, run, step, began, started)
         run.flush()
-        reporter.step(step, result.lm_loss, result.n_eff_worst)
+        reporter.step(result)
         if last or stop.signal or step % config.checkpoint.every == 0:
             run.commit(experiment.state(step), keep=config.checkpoint.keep)
         if stop.signal:
@@ -61,27 +64,27 @@ def fit(
 
 def train_step(experiment: Experiment, step: int) -> Step:
     """Do optimizer step number `step`, from 1; every draw in it is a function of seed and step."""
-    train, model = experiment.config.train, experiment.model
+    accumulate, model = experiment.config.train.accumulate, experiment.model
     experiment.optimizer.zero_grad()
+    _announce(experiment, step)
     tallies = {layer: Tally() for layer in model.moe_layers()}
     losses = torch.zeros(2, device=experiment.device)
-    balance_grads: Grads = {}
-    for micro in range(train.accumulate):
-        batch = experiment.source.batch(step, micro * train.batch_size, train.batch_size)
-        batch = batch.to(experiment.device)
-        logits, routings = model(batch.inputs, experiment.stream.at(step, micro))
+    measure_grads, grads = _grads_are_due(experiment, step), Grads()
+    for micro in range(accumulate):
+        batch, logits, routings = _forward(experiment, step, micro)
         raw = model.balance_losses(routings)
-        lm_loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten()) / train.accumulate
-        aux_loss = weigh(raw, experiment.weights) / train.accumulate
+        lm_loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten()) / accumulate
+        terms = {k: v / accumulate for k, v in weighted(raw, experiment.weights).items()}
+        aux_loss = sum(terms.values(), start=torch.zeros_like(lm_loss))
         loss = lm_loss + aux_loss
         _require_finite(loss, "loss", step)
-        if _grads_are_due(experiment, step):
-            balance_grads = _added(balance_grads, _balance_grads(experiment, aux_loss))
+        if measure_grads:
+            grads = added(grads, balance_grads(model, terms))
         loss.backward()  # type: ignore[no-untyped-call]
         losses += torch.stack([lm_loss.detach(), aux_loss.detach()])
         for layer, tally in tallies.items():
             tally.add(routings[layer], raw[layer])
-    router_grads = _router_grads(experiment, balance_grads)
+    router_grads = attribute(model, grads) if measure_grads else {}
     lr = learning_rate(experiment.config, step)
     grad_norm = _update(experiment, lr, step)
     for layer, moe in model.moe_layers().items():
@@ -94,20 +97,48 @@ def train_step(experiment: Experiment, step: int) -> Step:
         aux_loss=losses[1].item(),
         grad_norm=grad_norm,
         layers=readings,
-        dead_experts={i: experiment.windows[i].add(r.counts) for i, r in readings.items()},
+        deaths={i: experiment.windows[i].add(r.counts) for i, r in readings.items()},
         router_grads=router_grads,
     )
 
 
-def weigh(
+class _Pass(NamedTuple):
+    batch: Batch
+    logits: Float[Tensor, "B S V"]
+    routings: dict[int, Routing]
+
+
+def _forward(experiment: Experiment, step: int, micro: int) -> _Pass:
+    """One micro-batch through the model: the same draws whenever it is repeated."""
+    size, source = experiment.config.train.batch_size, experiment.source
+    drawn = source.batch(step, micro * size, size)
+    labels = router_labels(experiment.model.reads, source, drawn, experiment.device)
+    batch = drawn.to(experiment.device)
+    logits, routings = experiment.model(batch.inputs, experiment.stream.at(step, micro), labels)
+    return _Pass(batch, logits, routings)
+
+
+@torch.no_grad()
+def _announce(experiment: Experiment, step: int) -> None:
+    """Losses over a step of several micro-batches need its loads before the first one: one more forward pass."""
+    layers, accumulate = experiment.model.moe_layers(), experiment.config.train.accumulate
+    if accumulate == 1 or not any(moe.needs_step for moe in layers.values()):
+        return
+    passes = [_forward(experiment, step, micro).routings for micro in range(accumulate)]
+    for layer, moe in layers.items():
+        moe.before_step([routings[layer] for routings in passes])
+
+
+def weighted(
     raw: Mapping[int, Mapping[str, Float[Tensor, ""]]], weights: Mapping[str, float]
-) -> Float[Tensor, ""]:
-    """aux_loss: the sum over balancers of weight * mean over layers of their loss."""
+) -> dict[str, Float[Tensor, ""]]:
+    """Of every balancer that has a weight: weight * mean over layers of its loss. aux_loss is their sum."""
     layers = list(raw.values())
-    means = {name: torch.stack([losses[name] for losses in layers]).mean() for name in layers[0]}
-    terms = [weights[name] * mean for name, mean in means.items() if weights[name]]
-    nothing = next(iter(means.values())).new_zeros(())
-    return torch.stack(terms).sum() if terms else nothing
+    names = [name for name, weight in weights.items() if weight and layers]
+    return {
+        name: weights[name] * torch.stack([losses[name] for losses in layers]).mean()
+        for name in names
+    }
 
 
 def _update(experiment: Experiment, lr: float, step: int) -> float:
@@ -118,17 +149,9 @@ def _update(experiment: Experiment, lr: float, step: int) -> float:
     if (limit := experiment.config.train.grad_clip) is not None:
         torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     for group in experiment.optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["lr_factor"]
     experiment.optimizer.step()
     return norm.item()
-
-
-def _watch(experiment: Experiment, run: Run, step: Step) -> None:
-    """Feed the verdicts with a logged step's loads; an event where one has just changed."""
-    for layer, watch in experiment.watches.items():
-        if change := watch.update(step.step, step.layers[layer].load):
-            since = (watch.onsets if change == "collapse" else watch.recoveries)[-1]
-            run.event(change, layer=layer, step=step.step, since=since)
 
 
 def _write_timing(
@@ -156,34 +179,8 @@ def _require_finite(value: Tensor, what: str, step: int) -> None:
 
 
 def _grads_are_due(experiment: Experiment, step: int) -> bool:
-    """Every log.router_grad_every steps, rounded up to steps that are logged."""
+    """Every log.router_grad_every steps, rounded up to steps that are logged; never of frozen routers."""
     log = experiment.config.log
+    if experiment.config.train.router_lr_factor == 0:
+        return False
     return step % (ceil(log.router_grad_every / log.every) * log.every) == 0
-
-
-def _balance_grads(experiment: Experiment, aux_loss: Float[Tensor, ""]) -> Grads:
-    """Gradient of aux_loss on each router's weight; zero where nothing is optimised."""
-    routers = {i: moe.router.weight for i, moe in experiment.model.moe_layers().items()}
-    if not aux_loss.requires_grad:
-        return {i: torch.zeros_like(weight) for i, weight in routers.items()}
-    grads = torch.autograd.grad(
-        aux_loss, list(routers.values()), retain_graph=True, materialize_grads=True
-    )
-    return dict(zip(routers, grads, strict=True))
-
-
-def _added(sums: Grads, grads: Grads) -> Grads:
-    return {layer: sums[layer] + grad if sums else grad for layer, grad in grads.items()}
-
-
-def _router_grads(experiment: Experiment, balance: Grads) -> dict[int, dict[str, float]]:
-    """Norms on each router's weight by source; the task's part is what remains of the whole gradient."""
-    norms = {}
-    for layer, grad in balance.items():
-        whole = experiment.model.moe_layers()[layer].router.weight.grad
-        assert whole is not None
-        norms[layer] = {
-            "grad_task": (whole - grad).norm().item(),
-            "grad_balance": grad.norm().item(),
-        }
-    return norms

@@ -20,6 +20,7 @@ from moe_lab.experiment import Experiment
 from moe_lab.model import LanguageModel, initialize
 from moe_lab.progress import Silent
 from moe_lab.routing.base import Routing
+from moe_lab.rows import Step
 
 # No test is timed: a slow machine is no defect.
 hypothesis.settings.register_profile(
@@ -137,11 +138,13 @@ def rows(directory: Path, table: str, **wanted: object) -> list[dict[str, str]]:
 
 
 def results(directory: Path) -> dict[str, bytes]:
-    """What must not depend on time: every table but timing, and the newest checkpoint."""
+    """What must not depend on time: every table but timing, all arrays and the newest checkpoint."""
     newest = max((directory / "checkpoints").glob("step-*"))
     names = ("model.safetensors", "optimizer.safetensors", "state.json")
     tables = sorted(path for path in directory.glob("*.csv") if path.name != "timing.csv")
-    return {path.name: path.read_bytes() for path in [*tables, *(newest / n for n in names)]}
+    arrays = sorted((directory / "router").iterdir())
+    paths = [*tables, *arrays, *(newest / name for name in names)]
+    return {path.name: path.read_bytes() for path in paths}
 
 
 class SignalAt(Silent):
@@ -151,8 +154,8 @@ class SignalAt(Silent):
         self.at, self.number = step, number
         self.said: list[str] = []
 
-    def step(self, step: int, loss: float, n_eff: float) -> None:
-        if step == self.at:
+    def step(self, result: Step) -> None:
+        if result.step == self.at:
             os.kill(os.getpid(), self.number)
 
     def say(self, text: str) -> None:

@@ -36,7 +36,7 @@ REFUSED = [
     ("data: {source: text, path: nowhere.txt}", [], "bad.yaml:1:22", "no such file: "),
     ("data: {source: text, path: empty.txt}", [], "bad.yaml:1:22", "is empty"),
     ("data: {source: text, path: short.txt}", [], "bad.yaml:1:22", "has 129 bytes"),
-    ("data: {source: text, path: .}", [], "bad.yaml:1:22", "is a folder"),
+    ("data: {source: text, path: runs}", [], "bad.yaml:1:22", "there are no files in "),
     (None, [], "bad.yaml", "config not found"),
 ]
 

@@ -16,7 +16,8 @@ LEVERS = ("noise=0.5", "top_k=2", "capacity_factor=1.0", "moe_layers=[1]", "accu
 def test_two_runs_of_one_config_have_equal_bytes(finished: Path, train_run: TrainRun):
     assert results(train_run(*FINISHED)) == results(finished)
     assert results(finished).keys() == {
-        *("steps.csv", "utilization.csv", "cv.csv", "aux_loss.csv", "eval.csv"),
+        *("steps.csv", "utilization.csv", "cv.csv", "aux_loss.csv", "eval.csv", "router.csv"),
+        *("step-00000000.npz", "step-00000005.npz", "step-00000010.npz"),
         *("model.safetensors", "optimizer.safetensors", "state.json"),
     }
 

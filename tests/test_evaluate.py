@@ -26,6 +26,13 @@ def evaluate(experiment: Experiment) -> Evaluation:
     return experiment.probe.evaluate(experiment.model)
 
 
+def content(found: Evaluation) -> tuple[object, ...]:
+    """All of an evaluation, in a form that can be compared."""
+    arrays = {name: (array.shape, array.tobytes()) for name, array in found.arrays().items()}
+    layers = {i: (portrait.reading, portrait.row) for i, portrait in found.layers.items()}
+    return found.row(), layers, arrays
+
+
 def bits(experiment: Experiment) -> dict[str, bytes]:
     """Everything that training goes on from."""
     state = experiment.state(1)
@@ -57,18 +64,20 @@ def test_evaluating_between_steps_does_not_change_a_bit_of_later_training():
 
 def test_an_evaluation_is_the_same_twice_and_for_an_equal_model():
     experiment = trained("noise=1")
-    assert evaluate(experiment) == evaluate(experiment) == evaluate(trained("noise=1"))
+    first = content(evaluate(experiment))
+    assert first == content(evaluate(experiment)) == content(evaluate(trained("noise=1")))
 
 
 def test_an_evaluation_has_no_noise():
     # Untrained: the weights are equal, whatever the noise.
-    assert evaluate(build_experiment("noise=5")) == evaluate(build_experiment("noise=0"))
+    noisy, plain = (evaluate(build_experiment(f"noise={noise}")) for noise in (5, 0))
+    assert content(noisy) == content(plain)
 
 
 def test_an_evaluation_drops_nothing_unless_it_is_asked_to():
     def dropped(*settings: str) -> list[float]:
         found = evaluate(build_experiment("capacity_factor=0.5", *settings))
-        return [reading.dropped for reading in found.layers.values()]
+        return [portrait.reading.dropped for portrait in found.layers.values()]
 
     assert dropped() == [0, 0]
     assert min(dropped("eval_capacity_factor=0.5")) >= 0.5
@@ -87,13 +96,14 @@ def test_an_evaluation_is_what_a_plain_forward_pass_says(top_k):
     for d, domain in enumerate(source.domains):
         its = losses[batch.domains == d]
         expected = its.mean().item() if len(its) else None
-        assert found.domain_losses[domain] == pytest.approx(expected, rel=1e-6)
+        assert found.by_domain[f"{domain}_loss"] == pytest.approx(expected, rel=1e-6)
     for layer, routing in routings.items():
-        assert found.layers[layer].counts == routing.counts().tolist()
+        assert found.layers[layer].reading.counts == routing.counts().tolist()
     best = source.bayes(batch)
     kl = (best * (np.log(best) - logits.double().log_softmax(-1).numpy())).sum(-1)
     assert found.gap == pytest.approx(kl.mean(), rel=1e-6)
-    assert found.row().keys() == {"lm_loss", "gap", "nmi"} | {f"{d}_loss" for d in source.domains}
+    by_domain = {f"{d}_{what}" for d in source.domains for what in ("loss", "gap")}
+    assert found.row().keys() == {"lm_loss", "gap", "nmi"} | by_domain
 
 
 def test_the_gap_is_the_loss_above_the_best_predictors_without_its_sampling_noise():
@@ -131,19 +141,42 @@ def test_nmi_is_the_mean_over_layers_of_their_own_and_leaves_out_the_first_posit
 
 def test_a_source_of_one_domain_has_no_nmi_and_no_loss_per_domain():
     found = evaluate(build_experiment("n_domains=1"))
-    assert (found.nmi, found.domain_losses) == (None, {})
+    assert (found.nmi, found.by_domain) == (None, {})
     assert found.row().keys() == {"lm_loss", "gap", "nmi"}
 
 
 def test_a_probe_in_which_one_domain_occurs_has_no_nmi():
     found = evaluate(build_experiment("tokens=16"))  # one sequence
     assert found.nmi is None
-    assert sum(loss is not None for loss in found.domain_losses.values()) == 1
+    assert sum(loss is not None for loss in found.by_domain.values()) == 2  # its loss and its gap
 
 
 def test_text_has_neither_gap_nor_nmi(tmp_path):
     (tmp_path / "a.txt").write_bytes(np.random.default_rng(0).bytes(2000))
     config = load(None, ["source=text", f"path={tmp_path}/a.txt", "seq_len=16"]).config
     found = evaluate(build(config, torch.device("cpu")))
-    assert (found.gap, found.nmi, found.domain_losses) == (None, None, {})
+    assert (found.gap, found.nmi, found.by_domain) == (None, None, {})
     assert found.lm_loss > 0
+
+
+def test_gaps_by_domain_and_by_position_are_the_gap_divided_otherwise():
+    found = evaluate(trained("tokens=1024"))
+    batch = build_experiment("tokens=1024").source.held_out(1024)
+    share = [float((batch.domains == d).float().mean()) for d in range(4)]
+    by_domain = [found.by_domain[f"domain_{d}_gap"] for d in range(4)]
+    assert np.dot(share, by_domain) == pytest.approx(found.gap, rel=1e-6)
+    assert found.by_position["gap_by_position"].mean() == pytest.approx(found.gap, rel=1e-9)
+    assert found.by_position["loss_by_position"].shape == (16,)
+
+
+def test_a_model_without_experts_is_evaluated_all_the_same():
+    found = evaluate(build_experiment("moe_layers=none"))
+    assert (found.nmi, found.layers) == (None, {})
+    assert found.gap > 0
+
+
+def test_zero_entries_of_the_best_predictor_add_nothing_to_the_divergence():
+    # p = (1/2, 0, 1/2), q = (1/4, 1/4, 1/2): 1/2 ln 2 + 0 + 0
+    p = torch.tensor([[[0.5, 0.0, 0.5]]], dtype=torch.float64)
+    logits = torch.tensor([[[1.0, 1.0, 2.0]]]).log()
+    assert divergence(p, logits).item() == pytest.approx(math.log(2) / 2, rel=1e-6)

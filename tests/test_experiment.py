@@ -123,5 +123,5 @@ def test_the_levers_move_neither_data_nor_initial_weights(setting: str):
         assert torch.equal(a.targets, b.targets)
     assert all(
         torch.equal(a.inputs, b.inputs)
-        for a, b in zip(plain.probe.batches, changed.probe.batches, strict=True)
+        for a, b in zip(plain.probe.parts, changed.probe.parts, strict=True)
     )

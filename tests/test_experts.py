@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from moe_lab.experts import Experts, grouped, grouped_product, looped_product
+from moe_lab.routing.base import Routing
 
 D_MODEL, D_EXPERT = 8, 24
 
@@ -105,6 +106,31 @@ def test_what_other_tokens_do_does_not_change_a_tokens_output(record):
     alone = experts(x[:1], record([[1]], n_experts=3))
     together = experts(x, record([[1], [1], [0], [2], [1], [1]], n_experts=3))
     torch.testing.assert_close(together[:1], alone)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3])
+def test_every_assignment_by_itself_gives_the_same_gradients_included(record, top_k):
+    # The oracle knows no sorting: token by token, choice by choice, every fifth one dropped.
+    chosen = normal(13, 5).topk(top_k).indices
+    kept = [i % 5 != 3 for i in range(13 * top_k)]
+
+    def slow(experts: Experts, x: Tensor, routing: Routing) -> Tensor:
+        output = torch.zeros(13, D_MODEL)
+        for i in range(13 * top_k):
+            if kept[i]:
+                token, expert = i // top_k, int(routing.expert[i])
+                output[token] += routing.gate[i] * feed_forward(x[token], experts, expert)
+        return output
+
+    def outcome(compute) -> list[Tensor]:
+        experts, x = build(5), normal(13, D_MODEL).requires_grad_()
+        logits = normal(13, 5, seed=3).requires_grad_()
+        routing = record(chosen.tolist(), logits=logits, kept=kept)
+        (output := compute(experts, x, routing)).backward(normal(13, D_MODEL, seed=2))
+        return [output, x.grad, logits.grad, *(p.grad for p in experts.parameters())]
+
+    for found, expected in zip(outcome(Experts.__call__), outcome(slow), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("ends", [[0, 3, 3, 9, 13], [13, 13, 13, 13, 13], [2, 5, 9, 13, 13]])

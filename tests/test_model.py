@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from moe_lab.model import Attention, FeedForward, LanguageModel, Norm, initialize, loss_weights
+from moe_lab.feed_forward import FeedForward
+from moe_lab.model import Attention, LanguageModel, Norm, initialize, loss_weights
 from moe_lab.moe import MoELayer
 from moe_lab.streams import Stream
 
@@ -190,3 +191,51 @@ def test_alpha_weighs_the_chosen_balancer_and_extras_weigh_themselves(configure)
     }
     chosen = configure(alpha=0.2, balance="importance", extra=extra)
     assert loss_weights(chosen.moe) == {"switch": 0, "importance": 0.2, "router_z": 0.001}
+
+
+def active(model: LanguageModel, top_k: int) -> int:
+    """Multiplications per token in feed-forward networks, the router's apart."""
+    total = 0
+    for name, parameter in model.named_parameters():
+        if ".feed_forward." in name and ".router." not in name:
+            routed = ".experts." in name
+            total += parameter.numel() // len(parameter) * top_k if routed else parameter.numel()
+    return total
+
+
+@pytest.mark.parametrize("activation", ["gelu", "swiglu"])
+@pytest.mark.parametrize("n_shared", [0, 1])
+def test_a_dense_baseline_has_the_active_width_of_the_experts(build_model, activation, n_shared):
+    settings = {"activation": activation, "top_k": 2, "n_shared_experts": n_shared}
+    model, dense = build_model(**settings), build_model(**settings, moe_layers="none")
+    assert dense.moe_layers() == {}
+    assert active(dense, 2) == active(model, 2)
+    assert dense(tokens(), STREAM)[1] == {}
+
+
+def test_finer_experts_cost_the_same_and_choose_among_more(build_model):
+    # m = 4 times as many experts of a quarter of the width, 4 times as many per token
+    coarse = build_model(n_experts=4, top_k=1, d_expert=32)
+    fine = build_model(n_experts=16, top_k=4, d_expert=8)
+    assert active(fine, 4) == active(coarse, 1)
+    sizes = [
+        sum(p.numel() for n, p in m.named_parameters() if ".experts." in n) for m in (coarse, fine)
+    ]
+    assert sizes[0] == sizes[1]
+
+
+def test_shared_experts_add_to_what_routed_ones_say_of_every_token(build_model):
+    model = build_model(n_shared_experts=2)
+    layer, x = model.moe_layers()[0], torch.randn(2, 5, 16)
+    assert layer.shared.w_in.shape == (2 * 16, 16)
+    whole, routing = layer(x, STREAM)
+    routed = layer.experts(x.flatten(0, 1), routing).view_as(x)
+    torch.testing.assert_close(whole, routed + layer.shared(x))
+
+
+def test_a_record_says_what_the_router_read_and_how_many_sequences_there_were(build_model):
+    layer, x = build_model().moe_layers()[0], torch.randn(3, 5, 16, requires_grad=True)
+    routing = layer(x, STREAM)[1]
+    assert routing.n_sequences == 3
+    assert routing.hidden.equal(x.flatten(0, 1))
+    assert not routing.hidden.requires_grad

@@ -151,13 +151,25 @@ def test_headers_are_exact(train_run: TrainRun):
     assert header(run, "cv") == [
         *(*place, "assignments", "cv", "cv_floor", "max_violation", "n_eff", "entropy"),
         *("collapse_index", "dead_experts", "dropped", "router_entropy", "margin", "router_ties"),
+        *("cv_relative", "min_over_mean", "n_eff_simpson", "gini", "effective_capacity"),
+        *("starved_experts", "cv_kept", "max_violation_kept", "n_eff_kept"),
+        *("confidence", "logit_norm"),
     ]
     assert header(run, "aux_loss") == [
         *(*place, "switch_raw", "switch_weighted", "importance_raw", "importance_weighted"),
-        *("router_z_raw", "router_z_weighted", "grad_task", "grad_balance"),
+        *("router_z_raw", "router_z_weighted", "grad_task", "grad_balance", "grad_cosine"),
+        *("switch_grad", "switch_cosine", "importance_grad", "importance_cosine"),
+        *("router_z_grad", "router_z_cosine"),
     ]
     assert header(run, "eval") == [
-        *("step", "lm_loss", "gap", "nmi", "domain_0_loss", "domain_1_loss")
+        *("step", "lm_loss", "gap", "nmi", "domain_0_loss", "domain_1_loss"),
+        *("domain_0_gap", "domain_1_gap"),
+    ]
+    assert header(run, "router") == [
+        *("step", "layer", "nmi", "conditional_nmi", "token_specialization"),
+        *("coactivation", "coactivation_floor", "output_cosine", "output_cosine_null"),
+        *("cka", "cka_null", "router_cosine", "representation_collapse"),
+        *("batch_cv2", "global_cv2", "between_batches", "batch_floor", "over_capacity"),
     ]
     assert header(run, "timing") == ["step", "elapsed_s", "step_ms", "tokens_per_s", "memory_mb"]
 

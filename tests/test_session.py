@@ -11,6 +11,7 @@ from moe_lab import session
 from moe_lab.config import Resolved, load
 from moe_lab.errors import OutOfMemoryError
 from moe_lab.progress import Silent
+from moe_lab.rows import Step
 from moe_lab.session import Outcome
 from moe_lab.store.read import StoredRun
 
@@ -27,7 +28,7 @@ def test_a_finished_run_has_every_file(finished: Path):
     assert {path.name for path in finished.iterdir()} == {
         *("config.yaml", "resolved.yaml", "run.json", "status.json", "summary.json", ".lock"),
         *("steps.csv", "utilization.csv", "cv.csv", "aux_loss.csv", "eval.csv", "timing.csv"),
-        *("events.jsonl", "checkpoints"),
+        *("router.csv", "router", "events.jsonl", "checkpoints"),
     }
     run = StoredRun(finished)
     assert (run.status["state"], run.status["step"]) == ("finished", 10)
@@ -45,7 +46,7 @@ def test_run_json_says_what_ran_where(finished: Path):
     assert record["data"]["domains"] == ["domain_0", "domain_1", "domain_2", "domain_3"]
     assert (record["data"]["vocab_size"], record["data"]["eval_tokens"]) == (32, 128)
     rungs = {rung["rung"]: rung["loss"] for rung in record["data"]["ladder"]}
-    assert list(rungs) == ["uniform", "unigram", "bigram", "bayes"]
+    assert list(rungs) == ["uniform", "unigram", "bigram", "bayes", "oracle"]
     assert sorted(rungs.values(), reverse=True) == list(rungs.values())
 
 
@@ -152,8 +153,8 @@ def test_a_run_can_be_stopped_and_resumed_many_times(finished: Path, tmp_path: P
 
 
 class Broken(Silent):
-    def step(self, step: int, loss: float, n_eff: float) -> None:
-        if step == 6:
+    def step(self, result: Step) -> None:
+        if result.step == 6:
             raise ZeroDivisionError("by a reporter")
 
 

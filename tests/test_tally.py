@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from moe_lab import columns
+from moe_lab import columns, metrics
 from moe_lab.tally import Reading, Tally
 
 LOSSES = {"switch": torch.tensor(1.5), "router_z": torch.tensor(0.5)}
@@ -55,15 +55,15 @@ def test_load_cv_and_n_eff_are_those_of_the_pooled_counts(reading):
     assert reading.cv == pytest.approx(math.sqrt(0.26))
     h = -sum(q * math.log(q) for q in (0.4, 0.5, 0.1))
     assert reading.n_eff == pytest.approx(math.exp(h))
-    assert reading.dead_experts == 0
 
 
 def test_rows_fill_exactly_their_columns(reading):
     assert reading.utilization_row() == {"expert_00": 0.4, "expert_01": 0.5, "expert_02": 0.1}
-    row = reading.cv_row(dead_experts=None)
-    assert set(row) == set(columns.names(columns.CV)) - set(columns.names(columns.PLACE))
+    row = reading.cv_row(None)
+    dead = {"dead_experts", "starved_experts"}  # of a window that is long enough
+    assert set(row) == set(columns.names(columns.CV)) - set(columns.names(columns.PLACE)) - dead
+    assert set(reading.cv_row(metrics.Deaths(0.0, 0.0))) == set(row) | dead
     assert row["assignments"] == 10
-    assert row["dead_experts"] is None
     assert row["cv_floor"] == pytest.approx(math.sqrt((3 - 2) / (2 * 5)))
 
 
@@ -91,3 +91,23 @@ def test_large_counts_are_exact(record):
     for _ in range(50):
         tally.add(routing, {})
     assert tally.read().counts == [50_000, 50_050]
+
+
+def test_confidence_and_logit_norm_are_means_over_tokens(reading):
+    # logits (3, 1, 0), (0, 2, 1) and three times 0; largest probabilities e^3/(e^3+e+1), e^2/(1+e^2+e), 1/3
+    e = math.e
+    largest = [e**3 / (e**3 + e + 1), e**2 / (1 + e**2 + e), 1 / 3, 1 / 3, 1 / 3]
+    assert reading.confidence == pytest.approx(sum(largest) / 5)
+    assert reading.logit_norm == pytest.approx((math.sqrt(10) + math.sqrt(5)) / 5)
+
+
+def test_what_was_kept_is_measured_too_and_only_if_something_was_dropped(record, reading):
+    # kept 4, 4, 0 of 4, 5, 1: q = 1/2, 1/2, 0: cv = sqrt(3/2 - 1), max 3/2 - 1, n_eff 2
+    assert reading.kept == [4, 4, 0]
+    row = reading.cv_row(None)
+    assert row["cv_kept"] == pytest.approx(math.sqrt(0.5))
+    assert row["max_violation_kept"] == pytest.approx(0.5)
+    assert row["n_eff_kept"] == pytest.approx(2)
+    tally = Tally()
+    tally.add(record([[0], [1]], n_experts=2), {})
+    assert tally.read().cv_row(None).keys().isdisjoint({"cv_kept", "n_eff_kept"})

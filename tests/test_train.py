@@ -11,10 +11,11 @@ from moe_lab.errors import DivergedError
 from moe_lab.experiment import Experiment
 from moe_lab.routing.base import Routing
 from moe_lab.store.read import StoredRun
-from moe_lab.train import train_step, weigh
+from moe_lab.train import train_step, weighted
 
 BALANCERS = ("switch", "importance", "router_z")
 # Every step multiplies all weights by 1 - 10 * 1000: attention overflows after a few.
+MICRO_BATCH = "balance={name: switch, scope: micro_batch}"
 EXPLODES = ("lr=10", "weight_decay=1000", "warmup=0", "grad_clip=null", "lr_schedule=constant")
 
 
@@ -22,43 +23,51 @@ def near(a: float | str, b: float | str, rel: float = 1e-6) -> bool:
     return isclose(float(a), float(b), rel_tol=rel)
 
 
-def test_weigh_is_the_weighted_sum_of_means_over_layers():
+def test_weighted_losses_are_weighted_means_over_layers():
     raw = {
         0: {"switch": torch.tensor(1.0), "router_z": torch.tensor(8.0)},
         3: {"switch": torch.tensor(3.0), "router_z": torch.tensor(2.0)},
     }
-    # 0.5 * (1 + 3) / 2 + 0.1 * (8 + 2) / 2
-    assert weigh(raw, {"switch": 0.5, "router_z": 0.1}).item() == pytest.approx(1.5)
-    assert weigh(raw, {"switch": 0.0, "router_z": 0.0}).item() == 0
+    found = weighted(raw, {"switch": 0.5, "router_z": 0.1})
+    assert found["switch"].item() == pytest.approx(0.5 * (1 + 3) / 2)
+    assert found["router_z"].item() == pytest.approx(0.1 * (8 + 2) / 2)
 
 
-def test_a_loss_without_weight_cannot_poison_the_sum():
+def test_a_loss_without_weight_is_left_out_and_cannot_poison_the_sum():
     raw = {0: {"switch": torch.tensor(1.0), "router_z": torch.tensor(inf)}}
-    assert weigh(raw, {"switch": 1.0, "router_z": 0.0}).item() == 1
+    assert weighted(raw, {"switch": 1.0, "router_z": 0.0}) == {"switch": 1}
+
+
+def test_a_model_without_experts_has_no_balance_losses():
+    assert weighted({}, {"switch": 1.0}) == {}
 
 
 # Accumulation
 
 
 def test_a_step_is_the_same_however_it_is_divided(train_run: TrainRun):
-    settings = ("steps=2", "alpha=0", "grad_clip=null", "router_grad_every=1")
+    settings = ("steps=2", "alpha=0.5", "grad_clip=null", "router_grad_every=1")
+    settings += ("extra=[{name: importance, weight: 0.3}]",)
     whole = train_run("batch_size=24", *settings)
     split = train_run("batch_size=12", "accumulate=2", *settings)
     one, two = rows(whole, "steps", step=1)[0], rows(split, "steps", step=1)[0]
     assert one["tokens"] == two["tokens"]
     assert near(one["lm_loss"], two["lm_loss"])
+    assert near(one["aux_loss"], two["aux_loss"])
     assert near(one["grad_norm"], two["grad_norm"], 1e-4)
     assert rows(whole, "utilization", step=1) == rows(split, "utilization", step=1)
     pairs = zip(rows(whole, "aux_loss", step=1), rows(split, "aux_loss", step=1), strict=True)
     for a, b in pairs:
-        assert near(a["router_z_raw"], b["router_z_raw"])
-        assert near(a["grad_task"], b["grad_task"], 1e-4)
+        for name in ("switch_raw", "importance_raw", "router_z_raw"):
+            assert near(a[name], b[name], 1e-4)
+        for name in ("grad_task", "grad_balance", "grad_cosine", "switch_grad", "importance_grad"):
+            assert near(a[name], b[name], 1e-3)
     # the second step starts from the same weights, but for rounding
     assert near(rows(whole, "steps")[1]["lm_loss"], rows(split, "steps")[1]["lm_loss"], 1e-4)
 
 
-def test_a_divided_steps_aux_loss_is_the_mean_over_its_micro_batches(train_run: TrainRun):
-    settings = ("batch_size=3", "accumulate=4", "alpha=0.7")
+def test_with_micro_batch_scope_aux_loss_is_the_mean_over_micro_batches(train_run: TrainRun):
+    settings = ("batch_size=3", "accumulate=4", "alpha=0.7", MICRO_BATCH)
     run = train_run("steps=1", *settings)
     experiment = build_experiment(*settings)
     parts = []
@@ -83,7 +92,7 @@ def switch(routing: Routing) -> Tensor:
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("alpha", [0.0, 5.0])
 def test_router_gradients_agree_with_two_backward_passes(alpha, accumulate):
-    settings = (f"alpha={alpha}", f"accumulate={accumulate}", "router_grad_every=1")
+    settings = (f"alpha={alpha}", f"accumulate={accumulate}", "router_grad_every=1", MICRO_BATCH)
     measured = train_step(build_experiment(*settings), 1).router_grads
     experiment = build_experiment(*settings)
     routers = [layer.router.weight for layer in experiment.model.moe_layers().values()]
@@ -100,6 +109,47 @@ def test_router_gradients_agree_with_two_backward_passes(alpha, accumulate):
         assert near(measured[layer]["grad_task"], by_task.norm(), 1e-4)
         assert near(measured[layer]["grad_balance"], by_balance.norm(), 1e-4)
         assert (measured[layer]["grad_balance"] == 0) == (alpha == 0)
+        if alpha:
+            cosine = F.cosine_similarity(by_task.flatten(), by_balance.flatten(), dim=0)
+            assert measured[layer]["grad_cosine"] == pytest.approx(cosine.item(), abs=1e-4)
+            assert measured[layer]["switch_grad"] == measured[layer]["grad_balance"]
+        else:
+            assert measured[layer]["grad_cosine"] is None
+
+
+def test_the_gradients_of_several_balance_losses_add_up():
+    extra = "extra=[{name: router_z, weight: 2}, {name: importance, weight: 3}]"
+    experiment = build_experiment("alpha=5", extra, "router_grad_every=1")
+    alone = {}
+    for name, weight in (("switch", 5), ("router_z", 2), ("importance", 3)):
+        one = build_experiment(f"balance={name}", f"alpha={weight}", "router_grad_every=1")
+        alone[name] = train_step(one, 1).router_grads
+    together = train_step(experiment, 1).router_grads
+    for layer, row in together.items():
+        for name, measured in alone.items():
+            assert near(row[f"{name}_grad"], measured[layer]["grad_balance"], 1e-4)
+            cosine = measured[layer]["grad_cosine"]
+            assert row[f"{name}_cosine"] == pytest.approx(cosine, abs=1e-4)
+        assert row["grad_balance"] < sum(row[f"{name}_grad"] for name in alone)
+
+
+def test_a_frozen_router_keeps_its_weight_and_all_else_learns():
+    experiment = build_experiment("router_lr_factor=0", "router_grad_every=1", "alpha=1")
+    before = {n: p.detach().clone() for n, p in experiment.model.named_parameters()}
+    assert train_step(experiment, 1).router_grads == {}
+    moved = {n for n, p in experiment.model.named_parameters() if not p.equal(before[n])}
+    assert moved == {name for name in before if ".router." not in name}
+
+
+def test_the_router_learns_with_its_own_factor_of_the_learning_rate():
+    # AdamW's first step moves every weight by lr * factor, whatever the gradient
+    experiment = build_experiment("router_lr_factor=3", "weight_decay=0", "warmup=0")
+    before = {n: p.detach().clone() for n, p in experiment.model.named_parameters()}
+    lr = train_step(experiment, 1).lr
+    moves = {n: (p - before[n]).abs().median() for n, p in experiment.model.named_parameters()}
+    router = "blocks.0.feed_forward.router.weight"
+    assert moves[router].item() == pytest.approx(3 * lr, rel=0.02)
+    assert moves["head"].item() == pytest.approx(lr, rel=0.02)
 
 
 def add(sums: list[Tensor], grads: tuple[Tensor, ...]) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from moe_lab.errors import ArtefactError, StorageError
 from moe_lab.store import layout
@@ -96,13 +96,21 @@ def replace_json(path: Path, value: object) -> None:
 
 def read_regular(path: Path, limit: int | None = None) -> bytes:
     """A plain file's bytes. Raises ArtefactError with the reason; a link or device is one."""
+    with reading(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if limit is not None and size > limit:
+            raise ArtefactError(f"{path} has {size:,} bytes, more than {limit:,}")
+        return file.read()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """A plain file opened to be read. Raises ArtefactError as `read_regular` does."""
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(path.lstat().st_mode):
             raise ArtefactError(f"{path} is not a plain file")
-        if limit is not None and found.st_size > limit:
-            raise ArtefactError(f"{path} has {found.st_size:,} bytes, more than {limit:,}")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise ArtefactError(f"cannot read {path}: {error.strerror}") from error
 

@@ -15,7 +15,8 @@ SUMMARY = "summary.json"  # written last; its presence means finished
 EVENTS = "events.jsonl"
 LOG = "log.txt"
 LOCK = ".lock"
-TABLES = ("steps", "utilization", "cv", "aux_loss", "eval", "timing")
+TABLES = ("steps", "utilization", "cv", "aux_loss", "eval", "router", "timing")
+ARRAYS = "router"  # folder of what is no table
 
 CHECKPOINTS = "checkpoints"
 MODEL = "model.safetensors"
@@ -26,12 +27,24 @@ COMMIT = "COMMIT.json"
 STAGING = ".staging-"  # prefix of what is being prepared
 REPLACED = ".replaced-"  # prefix of a checkpoint that gives way to a new one of its step
 _STEP = re.compile(r"step-(\d{8,})")
+_ARRAYS = re.compile(r"step-(\d{8,})\.npz")
 
 
 def table(directory: Path, name: str) -> Path:
     """The CSV of one of TABLES."""
     assert name in TABLES, name
     return directory / f"{name}.csv"
+
+
+def arrays(directory: Path, step: int) -> Path:
+    """The arrays of one evaluation."""
+    return directory / ARRAYS / f"step-{step:08d}.npz"
+
+
+def array_step(path: Path) -> int | None:
+    """The step that a file's name stands for; None if it is no arrays' name."""
+    match = _ARRAYS.fullmatch(path.name)
+    return int(match[1]) if match else None
 
 
 def checkpoint(directory: Path, step: int) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moe_lab import config
 from moe_lab.errors import ArtefactError, ConfigError
 from moe_lab.store import files, layout
+from moe_lab.store.arrays import Arrays, array_steps, read_arrays
 from moe_lab.store.lock import is_locked
 from moe_lab.store.tables import read_table
 
@@ -40,9 +41,19 @@ class StoredRun:
         """summary.json; None if the run has not finished."""
         return files.read_json(self.directory / layout.SUMMARY) if self.is_finished else None
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the run is that of somebody else's loop: it has no config file and no checkpoints."""
+        return self.record.get("kind") == "monitor"
+
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Every setting that the run was made with, nested as in the config file."""
+        """Every setting that the run was made with, nested as in the config file.
+
+        Of a run of somebody else's loop, what run.json has of them.
+        """
+        if self.is_recorded:
+            return dict(self.record["config"])
         path = self.directory / layout.RESOLVED
         try:  # the run is past: its text may be gone
             return config.load(path, data_exists=False).config.model_dump()
@@ -52,6 +63,19 @@ class StoredRun:
     def table(self, name: str) -> "pd.DataFrame":
         """The whole rows of one of layout.TABLES."""
         return read_table(layout.table(self.directory, name))
+
+    def arrays(self, step: int) -> Arrays:
+        """The arrays of one evaluation, by name."""
+        return read_arrays(self.directory, step)
+
+    @property
+    def array_steps(self) -> list[int]:
+        """The steps of the evaluations that left arrays, ascending."""
+        return array_steps(self.directory)
+
+    def has_table(self, name: str) -> bool:
+        """Whether the run has one of layout.TABLES: earlier versions wrote fewer."""
+        return layout.table(self.directory, name).exists()
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -13,8 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from moe_lab.errors import ArtefactError, ConfigError
 from moe_lab.store import files, layout
+from moe_lab.store.arrays import cut_arrays, write_arrays
 from moe_lab.store.commit import State, clear_leftovers, newest_commit, write_commit
 from moe_lab.store.lock import Lock
 from moe_lab.store.read import read_record
@@ -46,13 +51,15 @@ class Run:
         runs_dir: Path,
         name: str,
         exact: bool,
-        config: bytes,
-        resolved: str,
+        config: bytes | None = None,
+        resolved: str | None = None,
         record: Mapping[str, Any],
         tables: Mapping[str, Sequence[str]],
-        state: State,
+        state: State | None = None,
     ) -> Self:
         """Makes a run's folder with table headers and the commit of `state`: whole, or not at all.
+
+        A run of somebody else's loop has no config and no state: it cannot be reopened.
 
         A taken name gets -2, -3, …; with `exact` it is refused. Raises ConfigError, StorageError.
         """
@@ -61,18 +68,22 @@ class Run:
             undo.callback(shutil.rmtree, new, ignore_errors=True)
             lock = Lock(new)  # stays with the folder when it is renamed
             undo.callback(lock.close)
-            files.write_new(new / layout.CONFIG, config)
-            files.write_new(new / layout.RESOLVED, resolved.encode())
+            if config is not None:
+                files.write_new(new / layout.CONFIG, config)
+            if resolved is not None:
+                files.write_new(new / layout.RESOLVED, resolved.encode())
             files.write_new(new / layout.RECORD, files.json_bytes(_identified(record)))
             csv_bytes = {
                 table: create_table(layout.table(new, table), header)
                 for table, header in tables.items()
             }
-            write_commit(new, state, csv_bytes, keep=1)
-            _write_status(new, "running", step=state.step)  # syncs the names of all these files
+            if state is not None:
+                write_commit(new, state, csv_bytes, keep=1)
+            step = state.step if state else 0
+            _write_status(new, "running", step=step)  # syncs the names of all these files
             directory = _publish(new, runs_dir / name, exact=exact)
             undo.pop_all()
-        return cls(directory, lock, csv_bytes, state.step)
+        return cls(directory, lock, csv_bytes, step)
 
     @classmethod
     def reopen(cls, directory: Path) -> tuple[Self, State]:
@@ -87,6 +98,7 @@ class Run:
             clear_leftovers(directory)
             commit = newest_commit(directory)
             _check_lengths(directory, commit.csv_bytes)
+            cut_arrays(directory, commit.state.step)
             _cut_torn_line(directory / layout.EVENTS)
             run = cls(directory, lock, commit.csv_bytes, commit.state.step)
             undo.pop_all()
@@ -108,6 +120,10 @@ class Run:
         """Hands all rows to the operating system: they survive the end of this process."""
         for table in self._tables.values():
             table.flush()
+
+    def save_arrays(self, step: int, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Writes the arrays of an evaluation, durably."""
+        write_arrays(self.directory, step, arrays)
 
     def commit(self, state: State, *, keep: int) -> None:
         """Makes rows and state durable, then deletes all but the last `keep` checkpoints."""
@@ -135,6 +151,13 @@ class Run:
             table.sync()
         self.status("finished")
         files.replace_json(self.directory / layout.SUMMARY, {"schema": layout.SCHEMA, **summary})
+
+    def fail(self, error: BaseException) -> None:
+        """Marks the run as ended by an error, stopped if that is Ctrl-C; the log has the traceback."""
+        condition: Condition = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        self.log("".join(traceback.format_exception(error)))
+        self.event(condition, reason=repr(error))
+        self.status(condition, reason=repr(error))
 
     def close(self) -> None:
         """Closes the tables and frees the lock; rows that were not flushed are dropped."""

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, SupportsFloat
 
 from moe_lab.errors import ArtefactError, Place
-from moe_lab.store.files import read_regular, write_all, write_new, writing
+from moe_lab.store.files import read_regular, reading, write_all, write_new, writing
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TAIL = 100_000  # bytes at the end of a table in which its last row is looked for
 
 
 def create_table(path: Path, header: Sequence[str]) -> int:
@@ -94,6 +96,17 @@ def whole_rows(path: Path) -> bytes:
             message = f"row with {line.count(b',') + 1} fields under a header of {commas + 1}"
             raise ArtefactError(message, place=Place(str(path), number, 1, text, len(text)))
     return b"".join(line + b"\n" for line in lines)
+
+
+def last_row(path: Path) -> dict[str, str]:
+    """The cells of the last whole row by column, from the file's two ends alone; empty if there is no row."""
+    with reading(path) as file:
+        header = _header(path, file.readline())
+        start = max(file.tell(), os.fstat(file.fileno()).st_size - TAIL)
+        file.seek(start)
+        *lines, _torn = file.read().decode(errors="replace").split("\n")
+    whole = [cells for line in lines if len(cells := line.split(",")) == len(header)]
+    return dict(zip(header, whole[-1], strict=True)) if whole else {}
 
 
 def read_table(path: Path) -> "pd.DataFrame":

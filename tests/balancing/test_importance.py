@@ -51,3 +51,20 @@ def test_the_gradient_at_balance_is_zero_and_not_undefined(record):
     loss.backward()
     assert loss == 0
     assert (z.grad == 0).all()
+
+
+def test_of_gates_it_sums_what_the_chosen_experts_were_weighed_by(record):
+    # gates: token 0 to expert 0 with .5, token 1 to 2 with .4, token 2 to 2 with .7, token 3 to 0 with .8
+    # I = [1.3, 0, 1.1], mean .8, deviations [.5, -.8, .3]; (.25 + .64 + .09) / 3 / .64 = .510417
+    loss = Importance(of="gates").loss(record([[0], [2], [2], [0]], probs=PROBS))
+    assert loss.item() == pytest.approx(0.510417, abs=1e-6)
+
+
+def test_of_gates_an_expert_that_nobody_chose_gets_no_gradient(record):
+    z = torch.tensor([[2.0, 1.0, 0.0]] * 3 + [[1.0, 2.0, 0.0]], requires_grad=True)
+    routing = record([[0], [0], [0], [1]], logits=z)
+    loss = Importance(of="gates").loss(routing)
+    gates = torch.autograd.grad(loss, routing.gate)[0]
+    # S = sum I: d loss / d I_i = 2 E (I_i - sum I^2 / S) / S^2, positive for the favourite alone
+    assert (gates[:3] > 0).all()
+    assert gates[3] < 0

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -6,7 +8,7 @@ from moe_lab.balancing.switch import Switch
 from moe_lab.routing.base import Routing
 from moe_lab.routing.top_k import TopK
 from moe_lab.streams import Stream
-from moe_lab.train import weigh
+from moe_lab.train import weighted
 
 
 def routed(logits: list[list[float]]) -> Routing:
@@ -43,7 +45,7 @@ def test_layers_that_collapse_on_different_experts_do_not_read_one(record):
     certain = torch.eye(n_experts).tolist()
     layers = [record([[i]] * n_tokens, probs=[certain[i]] * n_tokens) for i in range(n_experts)]
     raw = {i: {"switch": Switch().loss(layer)} for i, layer in enumerate(layers)}
-    assert weigh(raw, {"switch": 1.0}) == n_experts
+    assert weighted(raw, {"switch": 1.0})["switch"] == n_experts
     # All layers' tokens in one pool look balanced: f = P = 1/4.
     chosen = [[i] for i in range(n_experts) for _ in range(n_tokens)]
     pool = record(chosen, probs=[certain[i[0]] for i in chosen])
@@ -105,3 +107,29 @@ def test_it_sees_a_collapse_of_the_choice_that_importance_does_not(record):
     Switch().loss(record([[0]] * 8, logits=z)).backward()
     # 4/8 * 1/4 * (1 - 1/4) = .094 per token
     assert z.grad[:, 0].tolist() == pytest.approx([0.094] * 8, abs=1e-3)
+
+
+def in_sequences(routing: Routing, n_sequences: int) -> Routing:
+    return replace(routing, n_sequences=n_sequences)
+
+
+def test_two_sequences_that_keep_to_one_expert_each_read_e_by_sequence_and_one_by_batch(record):
+    # Per sequence f = P = (1, 0) or (0, 1): 2 * 1 = 2. Together f = P = (1/2, 1/2): 2 * (1/4 + 1/4) = 1.
+    routing = record([[0]] * 3 + [[1]] * 3, probs=[[1.0, 0.0]] * 3 + [[0.0, 1.0]] * 3)
+    assert Switch(scope="sequence").loss(in_sequences(routing, 2)) == 2
+    assert Switch(scope="batch").loss(in_sequences(routing, 2)) == 1
+
+
+def test_sequence_scope_is_the_mean_of_each_sequences_own_loss(record):
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(21, 5, generator=generator, dtype=torch.float64)
+    chosen = logits.topk(2, dim=-1).indices
+    whole = logits.clone().requires_grad_()
+    loss = Switch(scope="sequence").loss(in_sequences(record(chosen.tolist(), logits=whole), 3))
+    apart = logits.clone().requires_grad_()
+    parts = zip(apart.split(7), chosen.split(7), strict=True)
+    losses = [Switch().loss(record(experts.tolist(), logits=z)) for z, experts in parts]
+    torch.testing.assert_close(loss, torch.stack(losses).mean())
+    loss.backward()
+    torch.stack(losses).mean().backward()
+    torch.testing.assert_close(whole.grad, apart.grad)

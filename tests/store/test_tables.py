@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_lab.errors import ArtefactError
-from moe_lab.store.tables import TableWriter, cell, create_table, read_table, whole_rows
+from moe_lab.store.tables import (
+    TableWriter,
+    cell,
+    create_table,
+    last_row,
+    read_table,
+    whole_rows,
+)
 
 HEADER = ("step", "split", "cv", "dropped")
 
@@ -118,3 +125,29 @@ def test_a_damaged_row_in_the_middle_is_named_by_its_line(tmp_path: Path, row: b
     with pytest.raises(ArtefactError, match="under a header of 2") as caught:
         whole_rows(path)
     assert f"{path}:3:1" in caught.value.render()
+
+
+def test_the_last_row_is_found_from_the_end_alone(tmp_path: Path) -> None:
+    rows = b"".join(
+        b"%d,train,0.5,\n" % step for step in range(50_000)
+    )  # more than is looked through
+    path = written(tmp_path, b"step,split,cv,dropped\n" + rows)
+    assert last_row(path) == {"step": "49999", "split": "train", "cv": "0.5", "dropped": ""}
+
+
+@pytest.mark.parametrize("tail", [b"", b"3,eval", b"3,eval,0.5,0.1", b"3,eval,0\n"])
+def test_the_last_row_is_the_last_whole_one(tmp_path: Path, tail: bytes) -> None:
+    path = written(tmp_path, b"step,split,cv,dropped\n1,eval,0.5,\n2,eval,0.25,\n" + tail)
+    assert last_row(path)["step"] == "2"
+
+
+@pytest.mark.parametrize("data", [b"step,split\n", b"step,split\n1,ev"])
+def test_a_table_without_a_whole_row_has_no_last_one(tmp_path: Path, data: bytes) -> None:
+    assert last_row(written(tmp_path, data)) == {}
+
+
+def test_a_last_row_needs_a_header_and_a_plain_file(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="has no header line"):
+        last_row(written(tmp_path, b""))
+    with pytest.raises(ArtefactError, match="cannot read"):
+        last_row(tmp_path / "nowhere.csv")
