@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+COMMAND_LINE = "command line"  # the source of what no file holds
 SHOWN = 20  # problems of one file that are printed; the rest is counted
 
 
@@ -10,7 +11,7 @@ SHOWN = 20  # problems of one file that are printed; the rest is counted
 class Place:
     """A stretch of one line of a source: where a problem is pointed at."""
 
-    source: str  # a file, or "command line"
+    source: str  # a file, or COMMAND_LINE
     line: int = 0  # from 1; 0: no line is known
     column: int = 0  # from 1
     text: str = ""  # the source line, without its newline
@@ -57,7 +58,12 @@ class MoeLabError(Exception):
 
     def __init__(self, message: str, *, help: str | None = None, place: Place | None = None):
         super().__init__(message)
-        self.problems: Sequence[Problem] = (Problem(message, place, help),)
+        self._set_problems(Problem(message, place, help))
+
+    def _set_problems(self, *problems: Problem) -> None:
+        """All problems at once; a traceback shows them below the message of the first."""
+        self.problems: Sequence[Problem] = problems
+        self.__notes__ = self.render().splitlines()[1:]
 
     def render(self) -> str:
         """Every problem, at most SHOWN, then the count of the rest."""
@@ -76,7 +82,7 @@ class ConfigError(MoeLabError):
     def of(cls, problems: Sequence[Problem]) -> "ConfigError":
         """One error that carries all problems at once, in the given order."""
         error = cls(problems[0].message)
-        error.problems = tuple(problems)
+        error._set_problems(*problems)
         return error
 
 

@@ -1,7 +1,6 @@
 """A run from outside the loop: begun in a new folder or resumed in its own, ended in one of the ways a run can."""
 
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import Any
 
 import torch
 
-from moe_lab import config, machine
+from moe_lab import config, machine, references
 from moe_lab.config import Resolved
 from moe_lab.errors import ConfigError, DivergedError, OutOfMemoryError
 from moe_lab.experiment import Experiment, build
 from moe_lab.progress import Reporter
+from moe_lab.report.references import found_in, losses
 from moe_lab.rows import headers
 from moe_lab.signals import StopRequest
 from moe_lab.store import layout
@@ -64,6 +64,11 @@ def resume(directory: Path, *, reporter: Reporter) -> Outcome:
     if stored.is_finished:
         reporter.say(f"{directory} is finished: nothing to do")
         return Outcome(directory)
+    if stored.is_recorded:
+        raise ConfigError(
+            f"{directory} was recorded from another program, which alone can go on",
+            help="go on there, with a RouterMonitor on a new directory",
+        )
     settings = config.load(directory / layout.RESOLVED).config
     machine.prepare(settings.train.threads)
     device = machine.device(stored.record["device"])
@@ -83,6 +88,17 @@ def resume(directory: Path, *, reporter: Reporter) -> Outcome:
         elapsed = stored.table("timing")["elapsed_s"]
         elapsed_s = float(elapsed.iloc[-1]) if len(elapsed) else 0.0
         return _go(experiment, run, done=state.step, elapsed_s=elapsed_s, reporter=reporter)
+
+
+def missing_references(directory: Path) -> list[Resolved]:
+    """The configs of a run's references that its folder has no finished run of yet."""
+    path = directory / layout.RESOLVED
+    asked = references.settings(config.load(path).config)
+    role = StoredRun(directory).record["role"]
+    there = losses(role, found_in(directory.resolve().parent), "lm_loss")
+    return [
+        config.load(path, list(changes)) for name, changes in asked.items() if name not in there
+    ]
 
 
 def _go(
@@ -115,9 +131,7 @@ def _endings(run: Run) -> Iterator[None]:
         run.log(error.render())
         raise
     except Exception as error:
-        run.log(traceback.format_exc())
-        run.event("failed", reason=repr(error))
-        run.status("failed", reason=repr(error))
+        run.fail(error)
         raise
 
 
@@ -144,6 +158,7 @@ def _record(experiment: Experiment) -> dict[str, Any]:
     active = settings.moe.top_k / settings.moe.n_experts
     return {
         **machine.describe(experiment.device),
+        "role": references.role(settings),
         "seed": settings.seed,
         "threads": settings.train.threads,
         "device": experiment.device.type,
@@ -157,7 +172,7 @@ def _record(experiment: Experiment) -> dict[str, Any]:
             "fingerprint": source.fingerprint,
             "domains": list(source.domains),
             "vocab_size": source.vocab_size,
-            "eval_tokens": int(experiment.probe.labels.size),
+            "eval_tokens": int(experiment.probe.known.tokens.size),
             "ladder": [
                 {"rung": rung.name, "loss": rung.loss, "error": rung.error}
                 for rung in source.ladder()
@@ -168,12 +183,5 @@ def _record(experiment: Experiment) -> dict[str, Any]:
 
 def _summary(experiment: Experiment) -> dict[str, Any]:
     """summary.json: each layer's verdict; every other number is in the tables."""
-    layers = {
-        str(layer): {
-            "verdict": watch.verdict(),
-            "onsets": watch.onsets,
-            "recoveries": watch.recoveries,
-        }
-        for layer, watch in experiment.watches.items()
-    }
+    layers = {str(layer): watch.outcome() for layer, watch in experiment.watches.items()}
     return {"steps": experiment.config.train.steps, "layers": layers}

@@ -1,19 +1,33 @@
 """Several runs side by side: the settings in which they differ, and what came of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from moe_lab.registry import BALANCERS, ROUTERS, Registry
 
 Summary = dict[str, Any]
 NOT_COMPARED = ("name",)
 
 
+METHODS = {"moe.router": ROUTERS, "moe.balance": BALANCERS}
+
+
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a nested config with its dotted key."""
+    """Every leaf of a nested config with its dotted key; a method is one leaf."""
     for key, value in config.items():
-        if isinstance(value, dict):
+        if registry := METHODS.get(f"{prefix}{key}"):
+            yield f"{prefix}{key}", method(registry, value)
+        elif isinstance(value, dict):
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def method(registry: Registry, settings: Mapping[str, Any]) -> str:
+    """A method in one line: its name, and the options that are not at their defaults."""
+    options = registry.options(settings["name"])
+    set_ = {k: v for k, v in settings.items() if k in options and v != options[k].default}
+    return " ".join([settings["name"], *(f"{key}={value}" for key, value in set_.items())])
 
 
 def differences(summaries: list[Summary]) -> dict[str, list[Any]]:
@@ -43,6 +57,7 @@ def outcomes(summary: Summary) -> dict[str, Any]:
         "  collapse since step": collapses[-1] if collapses else None,
         "lm_loss": loss.get("lm_loss"),
         "gap": loss.get("gap"),
+        "rho": summary["rho"],
         "nmi": loss.get("nmi"),
         "cv, mean over layers": mean.get("cv"),
         "cv, worst layer": worst.get("cv"),

@@ -76,7 +76,14 @@ def _course(layer: int, loads: "pd.DataFrame", cv: "pd.DataFrame", top_k: int) -
 
 
 def worst(found: list[Course]) -> Course | None:
-    """The layer that ends, or else got, lowest."""
-    ends = {i: c.lowest if c.end is None else c.end for i, c in enumerate(found)}
-    seen = {i: end for i, end in ends.items() if end is not None}
-    return found[min(seen, key=seen.__getitem__)] if seen else None
+    """The layer of the gravest verdict; among equals the one that ends, or else got, lowest."""
+    seen = [course for course in found if _last(course) is not None]
+    return max(seen, key=lambda course: (_gravity(course), -(_last(course) or 0)), default=None)
+
+
+def _last(course: Course) -> float | None:
+    return course.lowest if course.end is None else course.end
+
+
+def _gravity(course: Course) -> int:
+    return -1 if course.verdict is None else metrics.GRAVITY.index(course.verdict)

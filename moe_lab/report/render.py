@@ -1,8 +1,8 @@
-"""Summaries as tables for people. Off a terminal a table takes the width it needs."""
+"""The parts of a report as text: for a terminal, where tables fit or fold, and as GitHub-flavoured Markdown."""
 
+import re
 import sys
-from collections.abc import Sequence
-from math import log
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from rich import box
@@ -10,16 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from moe_lab.report import compare
-from moe_lab.report.summary import BALANCE, LAST
+from moe_lab.report import pages
+from moe_lab.report.pages import Note, Part, Sheet, Summary
 
-Summary = dict[str, Any]
 UNLIMITED = 10_000  # columns
-ONE_RUN = "One seed is an anecdote: a difference between two runs carries no interval."
-READING = (
-    "cv_floor: what sampling noise alone gives. It tells noise from imbalance, not harmless from harmful.\n"
-    f"dropped: mean over the last {LAST:.0%} of training steps; all else: last evaluation, without noise."
-)
+SHOWN = 8  # layers, at most, where not all fit
 
 
 class Printer(Console):
@@ -30,118 +25,35 @@ class Printer(Console):
         raise BrokenPipeError
 
 
-def console() -> Console:
-    """For stdout: coloured on a terminal, never truncated elsewhere."""
-    return Printer(width=None if sys.stdout.isatty() else UNLIMITED, highlight=False)
+def console(*, stderr: bool = False) -> Console:
+    """Coloured on a terminal, never truncated elsewhere."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Printer(width=None if stream.isatty() else UNLIMITED, highlight=False, stderr=stderr)
 
 
-def one(summary: Summary, to: Console) -> None:
-    """A single run."""
-    _say(to, f"{summary['name']}: {_verdict(summary)}  ({_progress(summary)})", style="bold")
-    for course in summary["evidence"]:
-        _say(to, f"  {course['sentence']}")
-    _say(to, "")
-    _loss(summary["loss"], to)
-    if summary["balance"]:
-        _balance(summary["balance"], to)
-    _auxiliary(summary["auxiliary"], to)
-    _pairs("throughput (median)", summary["throughput"], to)
-    _pairs("provenance", dict(compare.flat(summary["provenance"])), to)
+def one(summary: Summary, to: Console, *, all_layers: bool = False) -> None:
+    """A single run. A terminal is shown as many layers as fit, the worst ones, unless all are wanted."""
+    shown = None if all_layers or not to.is_terminal else _fitting(summary, to)
+    show(pages.one(summary, shown), to)
 
 
-def several(summaries: Sequence[Summary], to: Console) -> None:
-    """Runs side by side: first what was asked of them, then what came of it."""
-    runs = list(summaries)
-    table = _table("", *(run["name"] for run in runs))
-    _row(table, "steps", *(_progress(run) for run in runs))
-    for key, values in compare.differences(runs).items():
-        _row(table, key, *values)
-    table.add_section()
-    columns = [compare.outcomes(run) for run in runs]
-    for name in columns[0]:
-        _row(table, name, *(column[name] for column in columns))
-    to.print(table)
-    _say(to, ONE_RUN)
+def show(parts: Iterable[Part], to: Console) -> None:
+    """Print parts one below the other."""
+    for part in parts:
+        if isinstance(part, Sheet):
+            to.print(_table(part))
+        else:
+            to.print(Text(part.text, style="bold" if part.heading else ""), soft_wrap=True)
 
 
-def _verdict(summary: Summary) -> str:
-    return summary["verdict"] or "no verdict yet"
+def markdown(parts: Iterable[Part]) -> str:
+    """The same as GitHub-flavoured Markdown, in which nothing a user wrote is markup."""
+    return "\n".join(
+        _markdown_sheet(part) if isinstance(part, Sheet) else _markdown_note(part) for part in parts
+    )
 
 
-def _progress(summary: Summary) -> str:
-    return f"{summary['state']}, {summary['step']} of {summary['steps']}"
-
-
-def _loss(loss: dict[str, Any], to: Console) -> None:
-    """Loss beside the rungs that need no training, worst first."""
-    table = _table("loss, nats per token", "", "")
-    for rung in loss["ladder"]:
-        note = f"+/- {_cell(rung['error'])}" if rung["error"] else ""
-        _row(table, rung["rung"], rung["loss"], note)
-    if "lm_loss" in loss:
-        _row(table, "lm_loss", loss["lm_loss"], f"held-out, step {loss['step']:.0f}")
-        nats = loss["lm_loss"]
-        bits = None if nats is None else nats / log(2)
-        _row(table, "  in bits", bits, "per token (text: per byte)")
-        _row(table, "gap to bayes", loss.get("gap"), "exact mean KL divergence")
-        _row(table, "nmi", loss.get("nmi"), "1: the expert tells the domain")
-        for name, value in loss.items():
-            if name.endswith("_loss") and name != "lm_loss":
-                _row(table, f"  {name}", value, "")
-    to.print(table)
-
-
-def _balance(rows: Sequence[dict[str, Any]], to: Console) -> None:
-    """Measures down and layers across: a terminal is narrower than the list of measures."""
-    table = _table("balance per layer", *(str(row["layer"]) for row in rows))
-    for name in BALANCE:
-        _row(table, name, *(row[name] for row in rows))
-    to.print(table)
-    _say(to, READING + "\n")
-
-
-def _auxiliary(auxiliary: dict[str, Any], to: Console) -> None:
-    shares = auxiliary["router_grad_share"]
-    words = ", ".join(f"layer {layer} {_percent(share)}" for layer, share in shares.items())
-    measured = auxiliary["router_grad_step"]
-    step = "" if measured is None else f", step {measured}"
-    pairs = {
-        "balance, alpha": f"{auxiliary['balance']}, {_cell(auxiliary['alpha'])}",
-        "aux_loss / lm_loss": _percent(auxiliary["aux_over_lm"]),
-        f"share of router gradient{step}": words or None,
-    }
-    _pairs("auxiliary loss", pairs, to)
-
-
-def _pairs(title: str, pairs: dict[str, Any], to: Console) -> None:
-    table = _table(title, "")
-    for name, value in pairs.items():
-        _row(table, name, value)
-    to.print(table)
-
-
-def _table(first: str, *rest: str) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False, header_style="bold")
-    table.add_column(Text(first), overflow="fold")
-    for name in rest:
-        table.add_column(Text(name), justify="right", overflow="fold")
-    return table
-
-
-def _row(table: Table, *cells: Any) -> None:
-    """Cells as plain text: nothing a user wrote is read as markup."""
-    table.add_row(*(Text(_cell(cell)) for cell in cells))
-
-
-def _say(to: Console, text: str, style: str | None = None) -> None:
-    to.print(Text(text, style=style or ""), soft_wrap=True)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
-
-
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     """Four significant digits; control characters are shown, not sent to the terminal."""
     if value is None:
         return "-"
@@ -150,3 +62,46 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         value = " ".join(map(str, value))
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+
+
+def _fitting(summary: Summary, to: Console) -> list[int] | None:
+    """None if all layers fit; else the worst, as many as fit and at least one."""
+    unlimited = to.options.update(width=UNLIMITED)  # else a width is cut to the terminal's
+    numbers = [len(summary["evidence"]), *range(SHOWN, 0, -1)]
+    for number in numbers:
+        chosen = pages.worst_layers(summary, number)
+        tables = [_table(sheet) for sheet in pages.layered(summary, chosen)]
+        if all(to.measure(t, options=unlimited).maximum <= to.width for t in tables):
+            break
+    return None if len(chosen) == len(summary["evidence"]) else chosen
+
+
+def _table(sheet: Sheet) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False, header_style="bold")
+    first, *rest = sheet.header
+    table.add_column(Text(first), overflow="fold")
+    for name in rest:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    for row in sheet.rows:
+        if row:
+            table.add_row(*(Text(cell(value)) for value in row))
+        else:
+            table.add_section()
+    return table
+
+
+def _markdown_sheet(sheet: Sheet) -> str:
+    rule = ("---", *["---:"] * (len(sheet.header) - 1))
+    rows = [sheet.header, *(row for row in sheet.rows if row)]
+    header, *lines = [[_escaped(cell(value).strip()) for value in row] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, rule, *lines))
+
+
+def _markdown_note(note: Note) -> str:
+    lines = [_escaped(line.strip()) for line in note.text.splitlines()]
+    return f"### {lines[0]}\n" if note.heading else "  \n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Backslashes before what could be markup; an underscore inside a word is none."""
+    return re.sub(r"([\\`*\[\]<>|~&#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)

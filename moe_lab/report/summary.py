@@ -1,34 +1,28 @@
 """One run as plain numbers: what its report shows and what `--format json` prints."""
 
-from math import isfinite
+from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moe_lab.report import diagnosis
+from moe_lab import metrics
+from moe_lab.report import diagnosis, layers, references
+from moe_lab.report.layers import plain
+from moe_lab.report.references import Reference
 from moe_lab.store.read import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LAST = 0.1  # share of the steps that a training value is averaged over
-BALANCE = (
-    "cv",
-    "cv_floor",
-    "max_violation",
-    "n_eff",
-    "entropy",
-    "collapse_index",
-    "dead_experts",
-    "dropped",
-    "router_entropy",
-    "margin",
-    "router_ties",
-)
-LOWEST_IS_WORST = ("n_eff", "entropy")
-ONLY_MEAN = ("cv_floor", "router_entropy", "margin")  # neither end is worse
+
+def summarize_all(directories: Sequence[Path]) -> list[dict[str, Any]]:
+    """The summaries of several runs; the folders they lie in are searched for references once."""
+    folders = dict.fromkeys(directory.resolve().parent for directory in directories)
+    known = {folder: references.found_in(folder) for folder in folders}
+    return [summarize(directory, known[directory.resolve().parent]) for directory in directories]
 
 
-def summarize(directory: Path) -> dict[str, Any]:
+def summarize(directory: Path, known: Sequence[Reference] = ()) -> dict[str, Any]:
     """Everything a report says about a run, finished or not, read to its last whole row.
 
     Raises ArtefactError if it is no run or a file of it is corrupt.
@@ -42,14 +36,17 @@ def summarize(directory: Path) -> dict[str, Any]:
     return {
         "name": run.name,
         "directory": str(directory),
-        "state": _state(run),
+        "state": state(run),
         "step": done,
-        "steps": config["train"]["steps"],
+        "steps": record.get("steps"),  # unknown to a monitor
         "verdict": worst.verdict if worst else None,
         "evidence": [vars(course) | {"sentence": course.sentence()} for course in courses],
         "worst_layer": worst.layer if worst else None,
         "loss": _loss(tables["eval"], record),
-        "balance": _balance(tables["cv"]),
+        **_between(tables["eval"], record, known),
+        "floors": _floors(tables["cv"], config["moe"]),
+        "balance": layers.balance(tables["cv"]),
+        "router": layers.router(run.table("router")) if run.has_table("router") else [],
         "auxiliary": _auxiliary(run.table("aux_loss"), tables["steps"], config),
         "throughput": _throughput(tables["timing"]),
         "provenance": _provenance(record),
@@ -57,7 +54,7 @@ def summarize(directory: Path) -> dict[str, Any]:
     }
 
 
-def _state(run: StoredRun) -> str:
+def state(run: StoredRun) -> str:
     """The state in status.json, unless it says running and no process writes the run."""
     state = str(run.status["state"])
     return "interrupted" if state == "running" and not run.is_alive else state
@@ -67,52 +64,46 @@ def _loss(evaluations: "pd.DataFrame", record: dict[str, Any]) -> dict[str, Any]
     ladder = record["data"]["ladder"]
     if evaluations.empty:
         return {"ladder": ladder}
-    last = {name: _plain(value) for name, value in evaluations.iloc[-1].items()}
+    last = {name: plain(value) for name, value in evaluations.iloc[-1].items()}
     return last | {"ladder": ladder}
 
 
-def _balance(cv: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Per layer the last evaluation, but drops as in training; then mean and worst over layers."""
-    evaluated = cv[cv["split"] == "eval"]
-    if evaluated.empty:
-        return []
-    last = evaluated[evaluated["step"] == evaluated["step"].max()].set_index("layer")
-    rows = last[list(BALANCE)].assign(dropped=_recent(cv, "dropped"))
-    layers = [{"layer": int(str(i)), **_plain_row(row)} for i, row in rows.iterrows()]
-    mean = _plain_row(rows.mean())
-    worst = _plain_row(rows.max()) | {name: _plain(rows[name].min()) for name in LOWEST_IS_WORST}
-    return [
-        *layers,
-        {"layer": "mean", **mean},
-        {"layer": "worst", **worst, **dict.fromkeys(ONLY_MEAN)},
-    ]
+def _between(
+    evaluations: "pd.DataFrame", record: dict[str, Any], known: Sequence[Reference]
+) -> dict[str, Any]:
+    """What reference runs of the same configuration and seed reached, and routing efficiency between them."""
+    if "role" not in record or evaluations.empty:
+        return {"references": {}, "rho": None}
+    last = evaluations.iloc[-1]
+    name = "lm_loss" if isnan(last["gap"]) else "gap"
+    found = references.losses(record["role"], known, name)
+    return {"references": found, "rho": references.efficiency(float(last[name]), found)}
 
 
-def _recent(table: "pd.DataFrame", column: str) -> "pd.Series":
-    """Per layer the mean of a column over the last steps of training."""
-    rows = _last_steps(table[table["split"] == "train"])
-    means: pd.Series = rows.groupby("layer")[column].mean()
-    return means
-
-
-def _last_steps(table: "pd.DataFrame") -> "pd.DataFrame":
-    rows: pd.DataFrame = table[table["step"] > (1 - LAST) * table["step"].max()]
-    return rows
+def _floors(cv: "pd.DataFrame", moe: dict[str, Any]) -> dict[str, float]:
+    """What uniformly random routing of as many tokens as the measures are of reads."""
+    assignments = layers.measured(cv)["assignments"]
+    if assignments.empty:
+        return {}
+    tokens = int(assignments.iloc[0]) // moe["top_k"]
+    return metrics.floors(moe["n_experts"], moe["top_k"], tokens)
 
 
 def _auxiliary(
     aux: "pd.DataFrame", steps: "pd.DataFrame", config: dict[str, Any]
 ) -> dict[str, Any]:
     """How large the balance losses are beside the task's, in value and in the router's gradient."""
-    recent = _last_steps(steps)
+    recent = layers.last_steps(steps)
     measured = aux[aux["grad_task"].notna()]
     share = measured["grad_balance"] / (measured["grad_balance"] + measured["grad_task"])
-    layers = share.groupby(measured["layer"]).last()
+    shares = share.groupby(measured["layer"]).last()
+    name = config["moe"].get("balance", {}).get("name")  # a monitor does not know it
     return {
-        "balance": config["moe"]["balance"]["name"],
-        "alpha": config["moe"]["alpha"],
-        "aux_over_lm": _plain((recent["aux_loss"] / recent["lm_loss"]).mean()),
-        "router_grad_share": {str(layer): _plain(value) for layer, value in layers.items()},
+        "balance": name,
+        # a balancer without a loss is weighed by nothing
+        "alpha": config["moe"]["alpha"] if f"{name}_raw" in aux else None,
+        "aux_over_lm": plain((recent["aux_loss"] / recent["lm_loss"]).mean()),
+        "router_grad_share": {str(layer): plain(value) for layer, value in shares.items()},
         "router_grad_step": int(measured["step"].max()) if len(measured) else None,
     }
 
@@ -121,10 +112,10 @@ def _throughput(timing: "pd.DataFrame") -> dict[str, Any]:
     if timing.empty:
         return {}
     return {
-        "tokens_per_s": _plain(timing["tokens_per_s"].median()),
-        "step_ms": _plain(timing["step_ms"].median()),
-        "elapsed_s": _plain(timing["elapsed_s"].iloc[-1]),
-        "memory_mb": _plain(timing["memory_mb"].max()),
+        "tokens_per_s": plain(timing["tokens_per_s"].median()),
+        "step_ms": plain(timing["step_ms"].median()),
+        "elapsed_s": plain(timing["elapsed_s"].iloc[-1]),
+        "memory_mb": plain(timing["memory_mb"].max()),
     }
 
 
@@ -133,12 +124,3 @@ def _provenance(record: dict[str, Any]) -> dict[str, Any]:
     return {key: record[key] for key in (*kept, "created", "id")} | {
         "data_fingerprint": record["data"]["fingerprint"]
     }
-
-
-def _plain_row(row: "pd.Series") -> dict[str, float | None]:
-    return {str(name): _plain(value) for name, value in row.items()}
-
-
-def _plain(value: Any) -> float | None:
-    """A number for JSON, which has no nan and no inf; a blank cell is None."""
-    return float(value) if isfinite(value) else None

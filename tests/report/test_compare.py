@@ -9,7 +9,16 @@ def summary(config: dict[str, Any]) -> dict[str, Any]:
 
 def test_nested_settings_are_flat_with_dotted_keys():
     config = {"seed": 0, "moe": {"router": {"name": "top_k"}, "extra": ()}}
-    assert list(flat(config)) == [("seed", 0), ("moe.router.name", "top_k"), ("moe.extra", ())]
+    assert list(flat(config)) == [("seed", 0), ("moe.router", "top_k"), ("moe.extra", ())]
+
+
+def test_a_method_is_one_setting_with_the_options_that_are_not_at_their_defaults():
+    router = {"name": "top_k", "score": "sigmoid", "renormalize": False, "jitter": 0.1}
+    balance = {"name": "loss_free", "speed": 0.001, "rule": "sign"}
+    assert dict(flat({"moe": {"router": router, "balance": balance}})) == {
+        "moe.router": "top_k score=sigmoid jitter=0.1",
+        "moe.balance": "loss_free",
+    }
 
 
 def test_only_what_differs_is_listed():
@@ -49,6 +58,7 @@ def outcome(**changes: Any) -> dict[str, Any]:
             "verdict": "collapsed",
             "worst_layer": 1,
             "loss": {"lm_loss": 3.0, "gap": 0.4, "nmi": 0.1},
+            "rho": 0.7,
             "balance": [
                 {"layer": 0, "cv": 0.5},
                 {"layer": "mean", "cv": 1.0, "cv_floor": 0.1},
@@ -74,6 +84,7 @@ def test_runs_are_compared_by_their_worst_layer():
         "  collapse since step": 60,
         "lm_loss": 3.0,
         "gap": 0.4,
+        "rho": 0.7,
         "nmi": 0.1,
         "cv, mean over layers": 1.0,
         "cv, worst layer": 2.0,
@@ -92,6 +103,7 @@ def test_a_run_without_a_step_has_blanks():
         verdict=None,
         worst_layer=None,
         loss={},
+        rho=None,
         balance=[],
         evidence=[],
         auxiliary={"aux_over_lm": None, "router_grad_share": {}},

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import exp, log
 
 import pandas as pd
@@ -125,6 +126,12 @@ def at(layer: int, lowest: float | None, end: float | None) -> Course:
 def test_the_worst_layer_is_the_one_that_ends_lowest():
     found = [at(0, 1.0, 3.0), at(1, 2.0, 2.5), at(2, 3.0, 3.5)]
     assert worst(found).layer == 1
+
+
+def test_a_graver_verdict_is_worse_than_a_lower_end():
+    found = [at(0, 2.0, 2.5), replace(at(1, 3.0, 3.5), verdict="skewed")]
+    assert worst(found).layer == 1
+    assert worst([*found, replace(at(2, 4.0, 6.0), verdict="collapsed")]).layer == 2
 
 
 def test_a_layer_without_an_evaluation_counts_by_its_lowest_step():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from moe_lab.report import render
+from moe_lab.report import pages, render
 from moe_lab.report.summary import summarize
 
 
@@ -16,7 +16,7 @@ def shown(*summaries: dict[str, Any], width: int = render.UNLIMITED) -> str:
     if len(summaries) == 1:
         render.one(summaries[0], console)
     else:
-        render.several(summaries, console)
+        render.show(pages.several(summaries), console)
     return out.getvalue()
 
 
@@ -40,7 +40,8 @@ def test_a_report_begins_with_the_verdict_and_its_evidence(found: dict[str, Any]
 def test_the_loss_stands_under_the_ladder(found: dict[str, Any]):
     names = [line.split("  ")[0].strip() for line in shown(found).splitlines()]
     start = names.index("uniform")
-    assert names[start : start + 5] == ["uniform", "unigram", "bigram", "bayes", "lm_loss"]
+    assert names[start : start + 4] == ["uniform", "unigram", "bigram", "bayes"]
+    assert names.index("lm_loss") > start + 3
     assert cells(shown(found), "uniform")[1] == "3.466"  # ln 32
     nats, bits = (float(cells(shown(found), name)[1]) for name in ("lm_loss", "in bits"))
     assert bits == pytest.approx(nats / 0.693147, abs=1e-3)
@@ -48,10 +49,12 @@ def test_the_loss_stands_under_the_ladder(found: dict[str, Any]):
 
 def test_balance_stands_per_layer_then_mean_and_worst(found: dict[str, Any]):
     text = shown(found)
-    assert cells(text, "balance per layer")[1:] == ["0", "1", "mean", "worst"]
+    assert cells(text, "balance per layer")[1:] == ["0", "1", "mean", "worst", "floor"]
     for name in ("cv", "n_eff"):
-        assert cells(text, name)[1:] == [f"{row[name]:.4g}" for row in found["balance"]]
-    assert cells(text, "cv_floor")[-1] == "-"
+        numbers = [*(row[name] for row in found["balance"]), found["floors"][name]]
+        assert cells(text, name)[1:] == [f"{number:.4g}" for number in numbers]
+    assert cells(text, "router_entropy")[-2:] == ["-", "-"]
+    assert "cv_floor" not in text
 
 
 def test_what_was_not_measured_is_a_dash(found: dict[str, Any]):
@@ -77,14 +80,14 @@ def test_an_evaluation_that_is_not_finite_is_a_dash(found: dict[str, Any]):
 
 def test_runs_stand_side_by_side_with_what_differs(found: dict[str, Any]):
     other = {**found, "name": "other", "state": "running", "step": 7}
-    other["config"] = {**found["config"], "seed": 1}
+    other["config"] = {**found["config"], "seed": 1, "train": {"lr": 1.0}}
     text = shown(found, other)
     assert cells(text, "small") == ["small", "other"]
     assert cells(text, "steps") == ["steps", "finished, 10 of 10", "running, 7 of 10"]
     assert cells(text, "seed") == ["seed", "0", "1"]
     assert "d_model" not in text
     assert cells(text, "worst layer")[1:] == [str(found["worst_layer"])] * 2
-    assert render.ONE_RUN in text
+    assert pages.ONE_RUN in text
 
 
 @pytest.mark.parametrize("number", [2, 3, 12])
@@ -126,3 +129,80 @@ def test_numbers_have_four_digits_and_large_ones_are_grouped(found: dict[str, An
 
 def test_a_run_that_is_named_like_markup_in_its_first_line(found: dict[str, Any]):
     assert shown({**found, "name": "[red]x"}).startswith("[red]x: ")
+
+
+# Many layers
+
+
+def deep(found: dict[str, Any], n_layers: int) -> dict[str, Any]:
+    """A run of which the later layers are the worse."""
+    first, *_, mean, worst = found["balance"]
+    courses = [{**found["evidence"][0], "layer": i, "end": 50.0 - i} for i in range(n_layers)]
+    evidence = [{**course, "sentence": f"layer {course['layer']} fell"} for course in courses]
+    layers = [{**first, "layer": i} for i in range(n_layers)]
+    return {**found, "evidence": evidence, "balance": [*layers, mean, worst], "router": []}
+
+
+def on_terminal(summary: dict[str, Any], width: int, *, all_layers: bool = False) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=True, color_system=None)
+    render.one(summary, console, all_layers=all_layers)
+    return out.getvalue()
+
+
+def layers_shown(text: str) -> list[str]:
+    return [name for name in cells(text, "balance per layer")[1:] if name.isdecimal()]
+
+
+def test_a_terminal_shows_the_worst_eight_layers_in_their_order(found: dict[str, Any]):
+    text = on_terminal(deep(found, 48), 200)
+    assert layers_shown(text) == [str(i) for i in range(40, 48)]
+    assert "40 layers not shown, use --all-layers\n" in text
+    assert "layer 40 fell" in text
+    assert "layer 39 fell" not in text
+
+
+def test_a_narrow_terminal_shows_as_many_of_the_worst_as_fit(found: dict[str, Any]):
+    few = layers_shown(on_terminal(deep(found, 48), 80))
+    assert 1 <= len(few) < 8
+    assert few[-1] == "47"
+    assert on_terminal(deep(found, 48), 30).count(" fell") == 1
+
+
+@pytest.mark.parametrize("width", [120, 200])
+def test_layers_that_fit_are_all_shown(found: dict[str, Any], width: int):
+    text = on_terminal(deep(found, 4), width)
+    assert layers_shown(text) == ["0", "1", "2", "3"]
+    assert "not shown" not in text
+
+
+def test_all_layers_are_shown_on_demand_and_off_a_terminal(found: dict[str, Any]):
+    assert len(layers_shown(shown(deep(found, 48)))) == 48
+    text = on_terminal(deep(found, 12), 60, all_layers=True)
+    assert text.count(" fell") == 12
+    assert "not shown" not in text
+
+
+# Markdown
+
+
+def test_markdown_is_a_github_table():
+    sheet = pages.Sheet(("a", "b"), ((1, None), (), (0.5, "x")))
+    assert render.markdown([sheet]) == "| a | b |\n| --- | ---: |\n| 1 | - |\n| 0.5 | x |\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("a|b", r"a\|b"),
+        ("<b>&amp;", r"\<b\>\&amp;"),
+        ("*x* `y`", r"\*x\* \`y\`"),
+        ("[l](u) ~s~ #1", r"\[l\](u) \~s\~ \#1"),
+        ("n_eff _i_ __b__", r"n_eff \_i\_ \_\_b\_\_"),
+        ("a\nb\x1b", r"a\\nb\\x1b"),
+        ("\\", r"\\"),
+    ],
+)
+def test_nothing_a_user_wrote_is_markdown(text: str, escaped: str):
+    sheet = pages.Sheet((text,), ((text,),))
+    assert render.markdown([sheet]) == f"| {escaped} |\n| --- |\n| {escaped} |\n"

@@ -10,7 +10,7 @@ from conftest import TrainRun, rows
 from moe_lab.errors import ArtefactError
 from moe_lab.report.summary import summarize
 
-HIGHEST_IS_WORST = ("cv", "max_violation", "collapse_index", "dead_experts", "router_ties")
+HIGHEST_IS_WORST = ("cv", "max_violation", "collapse_index", "dead_experts", "gini")
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,9 @@ def test_mean_and_worst_are_over_layers(found: dict[str, Any]):
     for name in HIGHEST_IS_WORST:
         assert mean[name] == pytest.approx(fsum(row[name] for row in layers) / 2)
         assert worst[name] == max(row[name] for row in layers)
-    for name in ("n_eff", "entropy"):
+    for name in ("n_eff", "entropy", "min_over_mean"):
         assert worst[name] == min(row[name] for row in layers)
-    for name in ("cv_floor", "router_entropy", "margin"):
+    for name in ("cv_floor", "router_entropy", "margin", "router_ties"):
         assert mean[name] is not None
         assert worst[name] is None
 
@@ -171,6 +171,6 @@ def test_numbers_that_are_not_finite_are_left_out(stopped: Path):
 def test_a_damaged_table_is_named(stopped: Path):
     table = stopped / "cv.csv"
     table.write_bytes(table.read_bytes().replace(b",train,", b",", 1))
-    with pytest.raises(ArtefactError, match="row with 14 fields under a header of 15") as caught:
+    with pytest.raises(ArtefactError, match=r"row with \d+ fields under a header of \d+") as caught:
         summarize(stopped)
     assert f"{table}:" in caught.value.render()

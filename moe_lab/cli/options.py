@@ -1,0 +1,48 @@
+"""Arguments and options that several commands have, and what is done with them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from moe_lab.errors import ConfigError
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CONFIG] [KEY=VALUE]...",
+        help="A YAML file, and settings that win over it; a unique last part of a key is enough: alpha=0.1",
+        show_default=False,
+    ),
+]
+RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run's directory.")]
+RunsDir = Annotated[Path, typer.Option(envvar="MOE_LAB_RUNS", help="Where runs are put.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+FAIL_ON = (
+    "Fail, with exit code 3, if any layer's last evaluation meets this: collapse, skew, or "
+    "NAME (> >= < <=) LIMIT, where LIMIT is a number or baseline [(* + -) number]. Repeatable."
+)
+
+
+def split(settings: list[str] | None) -> tuple[str | None, list[str]]:
+    """The config file, if one is named, and the overrides."""
+    given = settings or []
+    files = [item for item in given if "=" not in item]
+    if len(files) > 1:
+        raise ConfigError(
+            f"two config files were given: {files[0]} and {files[1]}",
+            help="give one file; settings are written key=value",
+        )
+    return (files[0] if files else None), [item for item in given if "=" in item]
+
+
+def warn(resolved: Any) -> None:
+    """Print what a config warns of."""
+    for warning in resolved.warnings:
+        typer.echo(warning.render("warning"), err=True)
+
+
+def echo_json(**values: Any) -> None:
+    """Print one JSON object that names its schema."""
+    typer.echo(json.dumps({"schema": 1, **values}, indent=2, allow_nan=False))

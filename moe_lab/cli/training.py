@@ -1,0 +1,103 @@
+"""train and resume."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from moe_lab.cli.door import app
+from moe_lab.cli.options import FAIL_ON, RunDirectory, RunsDir, Settings, split, warn
+
+Progress = Annotated[
+    Literal["auto", "live", "plain", "json", "none"],
+    typer.Option(
+        envvar="MOE_LAB_PROGRESS",
+        help="On stderr: a live view, plain lines, JSON lines or nothing; auto: live on a terminal.",
+    ),
+]
+
+
+@app.command()
+def train(
+    settings: Settings = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; refused if it exists.")] = None,
+    runs_dir: RunsDir = Path("runs"),
+    fail_on: Annotated[list[str] | None, typer.Option(metavar="EXPR", help=FAIL_ON)] = None,
+    references: Annotated[
+        bool,
+        typer.Option(
+            "--references",
+            help="Also train the runs that give its loss a meaning: the same model under fixed routing "
+            "(true domain, token hash, random, one expert, …), and without experts.",
+        ),
+    ] = False,
+    progress: Progress = "auto",
+) -> None:
+    """Train one run; the last line of stdout is its directory."""
+    from moe_lab.config import load
+
+    path, overrides = split(settings)
+    if name is not None:
+        overrides.append(f"name={name}")
+    resolved = load(path, overrides)
+    rules = _rules(fail_on, resolved.config.moe.n_experts)
+    warn(resolved)
+    exact = any(override.startswith("name=") for override in overrides)
+
+    from moe_lab import session
+    from moe_lab.progress import for_stderr
+
+    with for_stderr(progress) as reporter:
+        outcome = session.train(resolved, runs_dir=runs_dir, exact=exact, reporter=reporter)
+    if references and outcome.exit_code == 0:
+        _train_references(outcome.directory, progress)
+    _leave(outcome, rules)
+
+
+@app.command()
+def resume(directory: RunDirectory, progress: Progress = "auto") -> None:
+    """Go on with a run that was stopped, killed or diverged; a finished one is left alone."""
+    from moe_lab import session
+    from moe_lab.progress import for_stderr
+
+    with for_stderr(progress) as reporter:
+        outcome = session.resume(directory, reporter=reporter)
+    _leave(outcome, [])
+
+
+def _train_references(directory: Path, progress: Any) -> None:
+    """Those that are not there yet, beside the run."""
+    from moe_lab import session
+    from moe_lab.progress import for_stderr
+
+    for resolved in session.missing_references(directory):
+        with for_stderr(progress) as reporter:
+            found = session.train(
+                resolved, runs_dir=directory.parent, exact=False, reporter=reporter
+            )
+        if found.exit_code:
+            typer.echo(directory)
+            raise typer.Exit(found.exit_code)
+
+
+def _rules(expressions: list[str] | None, n_experts: int) -> list[Any]:
+    """The rules of a gate, refused before any training as far as the run's columns are known."""
+    if not expressions:
+        return []
+    from moe_lab.report import gate, rules
+
+    asked = [rules.parse(text) for text in expressions]
+    rules.refuse_baseline(asked, "train has none; use moe-lab check RUN --baseline DIR")
+    rules.refuse_unknown(asked, *gate.known_names(n_experts))
+    return asked
+
+
+def _leave(outcome: Any, rules: list[Any]) -> None:
+    """Print the directory; a run that went to its end is held against the rules."""
+    typer.echo(outcome.directory)
+    if rules and outcome.exit_code == 0:
+        from moe_lab.cli.reading import leave_by_gate
+        from moe_lab.report import gate
+
+        leave_by_gate(gate.check(outcome.directory, rules), stderr=True)
+    raise typer.Exit(outcome.exit_code)

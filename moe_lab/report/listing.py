@@ -1,0 +1,92 @@
+"""The runs of a folder at a glance: of each no more is read than three small files and the end of a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from moe_lab.errors import ArtefactError, ConfigError
+from moe_lab.metrics import GRAVITY
+from moe_lab.report.pages import Note, Part, Sheet
+from moe_lab.report.summary import state
+from moe_lab.store import layout
+from moe_lab.store.read import StoredRun
+from moe_lab.store.tables import last_row
+
+HEADER = ("run", "state", "steps", "verdict", "lm_loss", "gap", "age")
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One folder; with a reason it is none of ours, or damaged."""
+
+    name: str
+    state: str | None = None
+    step: int | None = None  # of the last checkpoint
+    steps: int | None = None
+    verdict: str | None = None  # the gravest of its layers; known once the run has finished
+    lm_loss: float | None = None  # of the last evaluation, as is gap
+    gap: float | None = None
+    created: str = ""  # ISO 8601, UTC
+    reason: str | None = None
+
+
+def entries(runs_dir: Path) -> list[Entry]:
+    """The folders of a folder, newest run first; hidden names are left out. Raises ConfigError if there is none."""
+    try:
+        beside = [path for path in runs_dir.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise ConfigError(
+            f"cannot list {runs_dir}: {error.strerror}",
+            help="train a run first, or name the folder: moe-lab ls DIR",
+        ) from error
+    found = [_entry(path) for path in sorted(beside) if path.is_dir()]
+    return sorted(found, key=lambda entry: entry.created, reverse=True)
+
+
+def parts(found: Sequence[Entry], now: datetime) -> list[Part]:
+    """The list as a table; folders that could not be read stand below it."""
+    rows = tuple(_row(entry, now) for entry in found if not entry.reason)
+    unread = [f"{entry.name}: {entry.reason}" for entry in found if entry.reason]
+    sheet: list[Part] = [Sheet(HEADER, rows)] if rows else [Note("no runs")]
+    return [*sheet, *([Note("not listed:\n" + "\n".join(unread))] if unread else [])]
+
+
+def _entry(directory: Path) -> Entry:
+    try:
+        return _read(StoredRun(directory))
+    except ArtefactError as error:
+        return Entry(directory.name, reason=str(error))
+
+
+def _read(run: StoredRun) -> Entry:
+    status, summary = run.status, run.summary or {}
+    verdicts = [layer["verdict"] for layer in summary.get("layers", {}).values()]
+    last = last_row(layout.table(run.directory, "eval"))
+    return Entry(
+        name=run.name,
+        state=state(run),
+        step=status["step"],
+        steps=run.record.get("steps"),
+        verdict=max(verdicts, key=GRAVITY.index, default=None),
+        lm_loss=_number(last.get("lm_loss")),
+        gap=_number(last.get("gap")),
+        created=run.record["created"],
+    )
+
+
+def _number(cell: str | None) -> float | None:
+    return float(cell) if cell else None
+
+
+def _row(entry: Entry, now: datetime) -> tuple[object, ...]:
+    age = _age((now - datetime.fromisoformat(entry.created)).total_seconds())
+    steps = f"{entry.step}" + (f"/{entry.steps}" if entry.steps else "")
+    return entry.name, entry.state, steps, entry.verdict, entry.lm_loss, entry.gap, age
+
+
+def _age(seconds: float) -> str:
+    """In the largest unit of which there is one."""
+    whole = next(((size, unit) for size, unit in UNITS if seconds >= size), UNITS[-1])
+    return f"{seconds / whole[0]:.0f} {whole[1]}"

@@ -1,0 +1,173 @@
+"""What a report consists of, before it is a terminal's table, Markdown or anything else."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from moe_lab.report import compare, replicates
+from moe_lab.report.layers import LAST
+
+Summary = dict[str, Any]
+ONE_RUN = "One seed is an anecdote: a difference between two runs carries no interval."
+READING = (
+    "floor: what uniformly random routing of as many tokens reads, by sampling alone. It tells noise\n"
+    "from imbalance, not harmless from harmful.\n"
+    f"dropped: mean over the last {LAST:.0%} of training steps; all else: last evaluation, without noise,\n"
+    "or without any evaluation the same mean."
+)
+THIS = "this run"
+NOTES = {
+    "gap": "exact mean KL divergence from the Bayes predictor",
+    "nmi": "1: the expert tells the domain",
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line of text, or several."""
+
+    text: str
+    heading: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: its first column names the rows. A row without cells divides what stands above from what follows."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+Part = Note | Sheet
+
+
+def one(summary: Summary, layers: Collection[int] | None = None) -> Iterator[Part]:
+    """A single run; of its MoE layers all, or the given ones."""
+    yield Note(f"{summary['name']}: {_verdict(summary)}  ({_progress(summary)})", heading=True)
+    evidence = [c for c in summary["evidence"] if layers is None or c["layer"] in layers]
+    if evidence:
+        yield Note("\n".join(f"  {course['sentence']}" for course in evidence))
+    yield _loss(summary["loss"])
+    if summary["references"]:
+        yield _references(summary)
+    if sheets := layered(summary, layers):
+        yield from sheets
+        yield Note(READING)
+    if hidden := len(summary["evidence"]) - len(evidence):
+        yield Note(f"{hidden} layers not shown, use --all-layers")
+    yield _auxiliary(summary["auxiliary"])
+    yield _pairs("throughput (median)", summary["throughput"])
+    yield _pairs("provenance", dict(compare.flat(summary["provenance"])))
+
+
+def several(summaries: Sequence[Summary]) -> Iterator[Part]:
+    """Runs side by side: first what was asked of them, then what came of it."""
+    runs = list(summaries)
+    if replicates.are_replicated(runs):
+        header, rows = replicates.rows(runs)
+        yield Sheet(header, tuple(rows))
+        yield Note(replicates.READING)
+        return
+    asked = compare.differences(runs)
+    outcomes = [compare.outcomes(run) for run in runs]
+    yield Sheet(
+        ("", *(run["name"] for run in runs)),
+        (
+            ("steps", *map(_progress, runs)),
+            *((key, *values) for key, values in asked.items()),
+            (),
+            *((name, *(found[name] for found in outcomes)) for name in outcomes[0]),
+        ),
+    )
+    yield Note(ONE_RUN)
+
+
+def layered(summary: Summary, layers: Collection[int] | None = None) -> list[Sheet]:
+    """What is measured per layer. Measures stand below each other: they are too many for a terminal's width."""
+    floors = summary["floors"]
+    balance = [{**row} for row in summary["balance"]]
+    for row in balance:
+        row.pop("cv_floor", None)  # stands in the column of floors
+    tables = {"balance per layer": balance, "router per layer": summary["router"]}
+    return [_layers(title, rows, floors, layers) for title, rows in tables.items() if rows]
+
+
+def worst_layers(summary: Summary, number: int) -> list[int]:
+    """The layers of lowest n_eff at the end, or else of lowest at all."""
+    ends = {c["layer"]: c["end"] or c["lowest"] or 0.0 for c in summary["evidence"]}
+    return sorted(ends, key=ends.__getitem__)[:number]
+
+
+def _layers(
+    title: str,
+    rows: Sequence[dict[str, Any]],
+    floors: dict[str, float],
+    layers: Collection[int] | None,
+) -> Sheet:
+    kept = [
+        r for r in rows if layers is None or isinstance(r["layer"], str) or r["layer"] in layers
+    ]
+    measured = [n for n in rows[0] if n != "layer" and any(row[n] is not None for row in rows)]
+    header = (title, *(str(row["layer"]) for row in kept), "floor")
+    lines = ((name, *(row[name] for row in kept), floors.get(name)) for name in measured)
+    return Sheet(header, tuple(lines))
+
+
+def _verdict(summary: Summary) -> str:
+    """Of the worst layer; a dash for a model without experts."""
+    dense = not summary["evidence"] and "lm_loss" in summary["loss"]
+    return summary["verdict"] or ("-" if dense else "no verdict yet")
+
+
+def _progress(summary: Summary) -> str:
+    steps = summary["steps"]
+    return f"{summary['state']}, {summary['step']}" + (f" of {steps}" if steps else " steps")
+
+
+def _loss(loss: dict[str, Any]) -> Sheet:
+    """Loss beside the rungs that need no training, worst first, then all else that an evaluation found."""
+    rows: list[tuple[Any, ...]] = [
+        (rung["rung"], rung["loss"], f"+/- {rung['error']:.4g}" if rung["error"] else "")
+        for rung in loss["ladder"]
+    ]
+    if "lm_loss" in loss:
+        nats = loss["lm_loss"]
+        rows.append(("lm_loss", nats, f"held-out, step {loss['step']:.0f}"))
+        bits = None if nats is None else nats / log(2)
+        rows.append(("  in bits", bits, "per token (text: per byte)"))
+        others = (name for name in loss if name not in ("ladder", "step", "lm_loss"))
+        rows += [(name, loss[name], NOTES.get(name, "")) for name in others]
+    return Sheet(("loss, nats per token", "", ""), tuple(rows))
+
+
+def _references(summary: Summary) -> Sheet:
+    """Reference runs from the best to the worst, and this run's place between them."""
+    loss = summary["loss"]
+    name = "lm_loss" if loss["gap"] is None else "gap"
+    ranked = sorted({**summary["references"], THIS: loss[name]}.items(), key=lambda item: item[1])
+    rho = (("rho", summary["rho"], "0: as `single`, total collapse; 1: as `domain`, the truth"),)
+    rows = tuple((arm, value, f"{value - loss[name]:+.4g}") for arm, value in ranked)
+    return Sheet((f"{name} of references, same seed", "", "to this run"), (*rows, (), *rho))
+
+
+def _auxiliary(auxiliary: dict[str, Any]) -> Sheet:
+    shares = auxiliary["router_grad_share"]
+    words = ", ".join(f"layer {layer} {_percent(share) or '-'}" for layer, share in shares.items())
+    measured = auxiliary["router_grad_step"]
+    step = "" if measured is None else f", step {measured}"
+    pairs = {
+        "balance": auxiliary["balance"],
+        "alpha": auxiliary["alpha"],
+        "aux_loss / lm_loss": _percent(auxiliary["aux_over_lm"]),
+        f"share of router gradient{step}": words or None,
+    }
+    return _pairs("auxiliary loss", pairs)
+
+
+def _pairs(title: str, pairs: dict[str, Any]) -> Sheet:
+    return Sheet((title, ""), tuple(pairs.items()))
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2%}"

@@ -1,0 +1,58 @@
+"""Summaries as one long table, a number or word per row, for spreadsheets and data frames."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from moe_lab.report.compare import flat
+from moe_lab.report.pages import Summary
+
+HEADER = ("run", "section", "name", "layer", "value")
+WHOLE_RUN = ("name", "state", "step", "steps", "verdict", "worst_layer", "rho")
+COURSE = ("verdict", "start", "lowest", "lowest_step", "end", "onsets", "recoveries")
+Row = tuple[str, str, Any, Any]  # section, name, layer, value
+FORMULA = tuple("=+-@\t\r")  # what makes a spreadsheet compute a cell
+
+
+def to_csv(summaries: Iterable[Summary]) -> str:
+    """RFC 4180. `run` is the directory as given; numbers read back exactly, blanks are unknown, lists are JSON."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(HEADER)
+    for summary in summaries:
+        for row in _rows(summary):
+            writer.writerow([_cell(value) for value in (summary["directory"], *row)])
+    return out.getvalue()
+
+
+def _rows(summary: Summary) -> Iterator[Row]:
+    yield from (("run", name, None, summary[name]) for name in WHOLE_RUN)
+    loss = {name: value for name, value in summary["loss"].items() if name != "ladder"}
+    yield from _section("loss", loss)
+    yield from (("ladder", rung["rung"], None, rung["loss"]) for rung in summary["loss"]["ladder"])
+    for course in summary["evidence"]:
+        yield from (("course", name, course["layer"], course[name]) for name in COURSE)
+    for section in ("balance", "router"):
+        for row in summary[section]:
+            measures = ((name, value) for name, value in row.items() if name != "layer")
+            yield from ((section, name, row["layer"], value) for name, value in measures)
+    for section in ("references", "floors", "auxiliary", "throughput", "provenance", "config"):
+        yield from _section(section, summary[section])
+
+
+def _section(name: str, values: dict[str, Any]) -> Iterator[Row]:
+    return ((name, key, None, value) for key, value in flat(values))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return json.dumps(value)
+    text = str(value)
+    risky = isinstance(value, str) and text.startswith(FORMULA)
+    return f"'{text}" if risky else text
