@@ -99,6 +99,8 @@ ROUTER = (
     Column("global_cv2", "", "cv^2 of the load over all batches", "lower"),
     Column("between_batches", "", "E x sum over experts of the variance of load between batches: what batch balance would suppress and global balance would not"),
     Column("batch_floor", "", "mean of batch_cv2 under uniformly random routing: (E-k)/(k T of a batch)"),
+    Column("ablation_smallest", "nats/token", "by how much the loss grows without the expert that is missed least, on one batch; blank without eval.ablation"),
+    Column("ablation_largest", "nats/token", "the same for the expert that is missed most; near 0: all experts are redundant or dead"),
     Column("over_capacity", "share", "assignments that training's capacity_factor would drop here; blank without one", "lower"),
 )
 

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from moe_lab.data.base import Batch, Source
 from moe_lab.model import LanguageModel
+from moe_lab.moe import MoELayer
 from moe_lab.portrait import Known, Portrait, Sitting
-from moe_lab.routing.base import Reads
+from moe_lab.routing.base import Reads, Routing
 from moe_lab.streams import Stream
 
 
@@ -53,9 +54,17 @@ class Probe:
     """A fixed set of held-out sequences: the same at every step and in every run of this data and seed."""
 
     def __init__(
-        self, source: Source, *, tokens: int, batch_size: int, seed: int, device: torch.device
+        self,
+        source: Source,
+        *,
+        tokens: int,
+        batch_size: int,
+        ablation: bool,
+        seed: int,
+        device: torch.device,
     ):
         self.source, self.device, self.stream = source, device, Stream(seed, ("eval",))
+        self.ablation = ablation
         batch = source.held_out(tokens)
         self.parts = list(_parts(batch, batch_size))
         bayes = [source.bayes(part) for part in self.parts]
@@ -80,18 +89,39 @@ class Probe:
         model.eval()
         losses, gaps = [], []
         sittings = {i: Sitting(moe, self.known) for i, moe in model.moe_layers().items()}
-        for i, (part, bayes) in enumerate(zip(self.parts, self.bayes, strict=True)):
-            batch, stream = part.to(self.device), self.stream.at(i)
-            labels = router_labels(model.reads, self.source, part, self.device)
-            logits, routings = model(batch.inputs, stream, labels)
-            losses.append(F.cross_entropy(logits.mT, batch.targets, reduction="none").cpu())
+        for i, bayes in enumerate(self.bayes):
+            logits, per_token, routings = self._forward(model, i)
+            losses.append(per_token.cpu())
             if bayes is not None:
                 gaps.append(divergence(bayes, logits).cpu())
             for layer, raw in model.balance_losses(routings).items():
-                sittings[layer].add(routings[layer], raw, stream.at(layer))
+                sittings[layer].add(routings[layer], raw, self.stream.at(i, layer))
+        if self.ablation:
+            for layer, moe in model.moe_layers().items():
+                sittings[layer].ablation = self._ablate(model, moe, losses[0].mean().item())
         model.train(was_training)
         portraits = {layer: sitting.finish() for layer, sitting in sittings.items()}
         return self._result(torch.cat(losses), torch.cat(gaps) if gaps else None, portraits)
+
+    def _forward(
+        self, model: LanguageModel, i: int
+    ) -> tuple[Float[Tensor, "B S V"], Float[Tensor, "B S"], dict[int, Routing]]:
+        """Logits, loss of each token and records of one part of the probe."""
+        part = self.parts[i]
+        batch, labels = (
+            part.to(self.device),
+            router_labels(model.reads, self.source, part, self.device),
+        )
+        logits, routings = model(batch.inputs, self.stream.at(i), labels)
+        return logits, F.cross_entropy(logits.mT, batch.targets, reduction="none"), routings
+
+    def _ablate(self, model: LanguageModel, moe: MoELayer, whole: float) -> NDArray[np.float64]:
+        """By how much the loss of the first part grows without each expert (E,), in nats per token."""
+        found = []
+        for expert in range(len(moe.router.weight)):
+            with moe.without(expert):
+                found.append(self._forward(model, 0)[1].mean().item() - whole)
+        return np.array(found)
 
     def _result(
         self,

@@ -97,6 +97,7 @@ def build(config: Config, device: torch.device) -> Experiment:
         source,
         tokens=config.eval.tokens,
         batch_size=train.batch_size,
+        ablation=config.eval.ablation,
         seed=config.seed,
         device=device,
     )

@@ -1,6 +1,7 @@
 """One Mixture-of-Experts layer: route, drop over capacity, run the experts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -45,6 +46,7 @@ class MoELayer(nn.Module):
         self.router, self.experts, self.shared = router, experts, shared
         self.balancers, self.chosen = nn.ModuleDict(dict(balancers)), chosen
         self.limits = limits
+        self._removed: int | None = None
         for balancer in self._balancers().values():
             balancer.allocate(len(router.weight))
 
@@ -57,7 +59,10 @@ class MoELayer(nn.Module):
         routing = self.router(tokens, stream, bias, None if labels is None else labels.flatten())
         routing = replace(routing, hidden=tokens.detach(), n_sequences=len(x))
         factor = self.limits.training if self.training else self.limits.evaluation
-        routing = self.router.weigh_kept(self.drop(routing, factor, stream))
+        routing = self.drop(routing, factor, stream)
+        if self._removed is not None:
+            routing = replace(routing, kept=routing.kept & (routing.expert != self._removed))
+        routing = self.router.weigh_kept(routing)
         output = self.experts(tokens, routing)
         if self.shared is not None:
             output = output + self.shared(tokens)
@@ -69,6 +74,15 @@ class MoELayer(nn.Module):
             return routing
         slots = capacity(factor, routing.top_k, len(routing.router_probs), routing.n_experts)
         return drop_over_capacity(routing, slots, self.limits.order, stream)
+
+    @contextmanager
+    def without(self, expert: int) -> Iterator[None]:
+        """While it lasts, what goes to one expert is dropped."""
+        self._removed = expert
+        try:
+            yield
+        finally:
+            self._removed = None
 
     def balance_losses(self, routing: Routing) -> dict[str, Float[Tensor, ""]]:
         """The unweighted loss of every balancer that has one."""

@@ -58,6 +58,7 @@ class Sitting:
         self.chosen: list[NDArray[np.int64]] = []  # (B, S, k) of each batch
         self.dropped: list[NDArray[np.bool_]] = []  # the same shape: over training's capacity
         self.first: Routing | None = None
+        self.ablation: NDArray[np.float64] | None = None  # (E,) nats per token
 
     def add(self, routing: Routing, raw: Mapping[str, Tensor], stream: Stream) -> None:
         """Take one batch in."""
@@ -74,13 +75,19 @@ class Sitting:
         assert self.first is not None, "no batch was added"
         known, n_experts = self.known, self.first.n_experts
         chosen = np.concatenate(self.chosen)
-        row = {
+        row: dict[str, float | None] = {
             **_specialization(chosen, known, n_experts),
             **_imbalance(self.chosen, n_experts),
             **_likeness(self.moe, self.first, known.stream),
             "over_capacity": float(np.mean(np.concatenate(self.dropped))) if self.dropped else None,
         }
         arrays = _tables(chosen, known, n_experts)
+        if self.ablation is not None:
+            row |= {
+                "ablation_smallest": float(self.ablation.min()),
+                "ablation_largest": float(self.ablation.max()),
+            }
+            arrays["ablation"] = self.ablation
         if self.dropped:
             arrays |= _drops(np.concatenate(self.dropped), known)
         return Portrait(self.tally.read(), row, arrays)

@@ -21,7 +21,7 @@ FREE = {
         "drop_order",
     ),
     "train": ("router_lr_factor", "threads", "device"),
-    "eval": ("every",),
+    "eval": ("every", "ablation"),
 }
 PLAIN = (  # routing without levers, for references
     "moe.alpha=0",

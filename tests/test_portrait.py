@@ -103,3 +103,28 @@ def test_a_router_of_domains_is_seen_through_and_one_of_tokens_is_not_taken_for_
     blind = portraits(build_experiment("router={name: reference, assignment: random}", *settings))
     for name in ("nmi", "conditional_nmi", "token_specialization"):
         assert abs(blind[0].row[name]) < 0.02
+
+
+def test_without_an_expert_the_loss_is_that_of_a_model_whose_expert_says_nothing():
+    experiment = build_experiment("eval.ablation=true", "tokens=64")  # one batch
+    probe, model = experiment.probe, experiment.model
+    for layer, portrait in portraits(experiment).items():
+        found = portrait.arrays["ablation"]
+        whole = probe.evaluate(model).lm_loss
+        w_out = model.moe_layers()[layer].experts.w_out
+        for expert in range(4):
+            with torch.no_grad():
+                kept = w_out[expert].clone()
+                w_out[expert] = 0
+                silent = probe.evaluate(model).lm_loss
+                w_out[expert] = kept
+            assert found[expert] == pytest.approx(silent - whole, abs=1e-6)
+        assert portrait.row["ablation_largest"] == found.max()
+        assert portrait.row["ablation_smallest"] == found.min()
+
+
+def test_an_expert_without_tokens_is_not_missed():
+    single = "router={name: reference, assignment: single}"
+    found = portraits(build_experiment("eval.ablation=true", single))[1].arrays["ablation"]
+    assert found[0] != 0
+    assert found[1:].tolist() == [0, 0, 0]

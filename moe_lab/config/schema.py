@@ -142,6 +142,10 @@ class Eval(Settings):
 
     every: int = Field(50, ge=1, le=10_000_000, description="Steps between evaluations.")
     tokens: int = Field(8192, ge=8, le=1_000_000_000, description="Tokens per evaluation.")
+    ablation: bool = Field(
+        False,
+        description="Measure the loss of one batch without each expert in turn: a forward pass per expert and layer.",
+    )
 
 
 class Log(Settings):
