@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test smoke check mutants format docs clean
+.PHONY: setup demo test smoke check bench mutants format docs clean
 
 setup: $(READY)
 
@@ -23,8 +23,14 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
+# The gate must pass the healthy config and fail the one that collapses: exit code 3, and no other.
+SHORT := train.steps=120 train.batch_size=8 eval.every=60 eval.tokens=2048
 smoke: $(READY)
-	@run=$$($(BIN)/moe-lab train configs/smoke.yaml) && $(BIN)/moe-lab report "$$run"
+	@runs=$$(mktemp -d) && \
+	healthy=$$($(BIN)/moe-lab train configs/healthy.yaml $(SHORT) --runs-dir "$$runs" --fail-on collapse) && \
+	collapse=$$($(BIN)/moe-lab train configs/collapse.yaml $(SHORT) --runs-dir "$$runs") && \
+	{ $(BIN)/moe-lab check "$$collapse" --fail-on collapse; test $$? -eq 3; } && \
+	$(BIN)/moe-lab report "$$collapse" "$$healthy" && rm -r "$$runs"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -32,6 +38,14 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+
+# Beside other implementations, which only this needs: ten minutes; BENCH=--quick: less than one.
+bench: $(READY)-bench
+	@$(BIN)/python tests/bench $(BENCH)
+
+$(READY)-bench: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $@
 
 # Seeds faults into a copy of the package; every one must make a test fail.
 mutants: $(READY)

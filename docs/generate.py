@@ -17,6 +17,7 @@ from moe_lab.cli import app
 from moe_lab.config import Config
 from moe_lab.config.keys import choices, dotted, sections
 from moe_lab.registry import BALANCERS, PACKAGE, ROUTERS, Registry
+from moe_lab.store import layout
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "docs/config.md", "runs/README.md")
@@ -107,11 +108,17 @@ def _value(value: Any) -> str:
 def files() -> str:
     """Every table of a run with its columns."""
     tables = columns.tables(n_experts=1, balancers=("<balancer>",), domains=("<domain>", "…"))
-    tables["eval"] = tables["eval"][:-1]  # a second domain was named to have the first one's column
     parts = []
     for name, table in tables.items():
-        rows = [(f"`{c.name}`", c.unit, c.better, c.meaning) for c in table]
+        named = (
+            c for c in table if "…" not in c.name
+        )  # a second domain: else there are no columns by domain
+        rows = [(f"`{c.name}`", c.unit, c.better, c.meaning) for c in named]
         parts.append(f"### {name}.csv\n\n" + _table(("column", "unit", "better", "meaning"), rows))
+    arrays = [(f"`{c.name}`", c.unit, c.meaning) for c in columns.ARRAYS]
+    parts.append(
+        f"### {layout.ARRAYS}/step-….npz\n\n" + _table(("array", "shape", "meaning"), arrays)
+    )
     return "\n".join(parts).replace("expert_00`", "expert_00` … `expert_NN`")
 
 

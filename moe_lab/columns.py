@@ -125,6 +125,20 @@ TIMING = (
     Column("tokens_per_s", "tokens/s", "tokens of this step / its time", "higher"),
     Column("memory_mb", "MB", "peak resident memory of the process, or of the GPU's allocator"),
 )
+
+ARRAYS = (  # of each .npz; `layer_N.` stands before what is of one layer
+    Column("loss_by_position", "(S,)", "lm_loss at each position of a sequence"),
+    Column("gap_by_position", "(S,)", "gap at each position, where it is known"),
+    Column("layer_N.experts", "(T, k)", "the experts of each held-out token, the first choice first"),
+    Column("layer_N.expert_by_domain", "(E, K)", "assignments of each expert by the token's domain"),
+    Column("layer_N.expert_by_token", "(E, V)", "assignments of each expert by the token's id"),
+    Column("layer_N.coactivation", "(E, E)", "tokens that two experts share; on the diagonal, all of one; not for k = 1"),
+    Column("layer_N.output_cosine", "(E, E)", "mean cosine of the outputs of two experts for the same tokens"),
+    Column("layer_N.cka", "(E, E)", "linear CKA of the outputs of two experts for the same tokens"),
+    Column("layer_N.dropped_by_position", "(S,)", "over_capacity at each position; with a capacity_factor"),
+    Column("layer_N.dropped_by_domain", "(K,)", "over_capacity of each domain; with a capacity_factor"),
+    Column("layer_N.ablation", "(E,)", "by how much the loss of one batch grows without each expert; with eval.ablation"),
+)
 # fmt: on
 
 

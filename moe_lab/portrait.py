@@ -75,21 +75,22 @@ class Sitting:
         assert self.first is not None, "no batch was added"
         known, n_experts = self.known, self.first.n_experts
         chosen = np.concatenate(self.chosen)
+        alike = _similarity(self.moe.experts, _some(self.first))
         row: dict[str, float | None] = {
             **_specialization(chosen, known, n_experts),
             **_imbalance(self.chosen, n_experts),
+            **_pairs(alike),
             **_likeness(self.moe, self.first, known.stream),
-            "over_capacity": float(np.mean(np.concatenate(self.dropped))) if self.dropped else None,
         }
-        arrays = _tables(chosen, known, n_experts)
+        arrays = _tables(chosen, known, n_experts) | alike
         if self.ablation is not None:
-            row |= {
-                "ablation_smallest": float(self.ablation.min()),
-                "ablation_largest": float(self.ablation.max()),
-            }
+            row["ablation_smallest"] = float(self.ablation.min())
+            row["ablation_largest"] = float(self.ablation.max())
             arrays["ablation"] = self.ablation
         if self.dropped:
-            arrays |= _drops(np.concatenate(self.dropped), known)
+            dropped = np.concatenate(self.dropped)
+            row["over_capacity"] = float(dropped.mean())
+            arrays |= _drops(dropped, known)
         return Portrait(self.tally.read(), row, arrays)
 
 
@@ -147,13 +148,10 @@ def _imbalance(batches: Sequence[NDArray[np.int64]], n_experts: int) -> dict[str
 
 
 def _likeness(moe: MoELayer, routing: Routing, stream: Stream) -> dict[str, float | None]:
-    """How much alike experts are, in what they do and in whom they are given."""
+    """How much alike random experts are, and the trained ones in whom they are given."""
     assert routing.hidden is not None
-    some = routing.hidden[:: ceil(len(routing.hidden) / COMPARED)]
-    found = _similarity(moe.experts, some)
-    null = _similarity(random_experts(moe.experts, stream), some)
+    null = _pairs(_similarity(random_experts(moe.experts, stream), _some(routing)))
     return {
-        **found,
         **{f"{name}_null": value for name, value in null.items()},
         "router_cosine": metrics.direction_similarity(moe.router.weight.double().cpu().numpy()),
         "representation_collapse": metrics.representation_collapse(
@@ -163,13 +161,24 @@ def _likeness(moe: MoELayer, routing: Routing, stream: Stream) -> dict[str, floa
     }
 
 
-def _similarity(experts: Experts, x: Float[Tensor, "N D"]) -> dict[str, float]:
-    """Means over pairs of experts, of their outputs for the same tokens."""
+def _some(routing: Routing) -> Float[Tensor, "N D"]:
+    """What the router read of about COMPARED tokens, from all over the batch."""
+    assert routing.hidden is not None
+    return routing.hidden[:: ceil(len(routing.hidden) / COMPARED)]
+
+
+def _similarity(experts: Experts, x: Float[Tensor, "N D"]) -> dict[str, NDArray[np.float64]]:
+    """Between every two experts (E, E), by their outputs for the same tokens."""
     outputs = experts.everywhere(x).double().cpu().numpy()
     return {
-        "output_cosine": metrics.pairwise_similarity(metrics.output_cosine(outputs)),
-        "cka": metrics.pairwise_similarity(metrics.linear_cka(outputs)),
+        "output_cosine": metrics.output_cosine(outputs),
+        "cka": metrics.linear_cka(outputs),
     }
+
+
+def _pairs(similarity: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    """Means over pairs of experts."""
+    return {name: metrics.pairwise_similarity(found) for name, found in similarity.items()}
 
 
 @torch.no_grad()

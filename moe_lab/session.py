@@ -13,6 +13,7 @@ from moe_lab import config, machine, references
 from moe_lab.config import Resolved
 from moe_lab.errors import ConfigError, DivergedError, OutOfMemoryError
 from moe_lab.experiment import Experiment, build
+from moe_lab.loop import fit
 from moe_lab.progress import Reporter
 from moe_lab.report.references import found_in, losses
 from moe_lab.rows import headers
@@ -20,7 +21,6 @@ from moe_lab.signals import StopRequest
 from moe_lab.store import layout
 from moe_lab.store.read import StoredRun
 from moe_lab.store.run import Run, refuse_existing, resume_command
-from moe_lab.train import fit
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from moe_lab import metrics
 from moe_lab.config import load
 from moe_lab.evaluate import Evaluation, divergence
 from moe_lab.experiment import Experiment, build
+from moe_lab.loop import train_step
 from moe_lab.streams import Stream
-from moe_lab.train import train_step
 
 
 def trained(*settings: str, steps: int = 3) -> Experiment:

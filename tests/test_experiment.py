@@ -6,7 +6,7 @@ from conftest import build_experiment
 
 from moe_lab.config import Config, load
 from moe_lab.experiment import build, learning_rate
-from moe_lab.train import train_step
+from moe_lab.loop import train_step
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 TEXT = Path(__file__).parent / "data" / "shakespeare.txt"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import build_experiment
 
-from moe_lab import metrics
+from moe_lab import columns, metrics
 from moe_lab.experiment import Experiment
 from moe_lab.portrait import Portrait
 from moe_lab.routing.base import Routing
@@ -128,3 +128,11 @@ def test_an_expert_without_tokens_is_not_missed():
     found = portraits(build_experiment("eval.ablation=true", single))[1].arrays["ablation"]
     assert found[0] != 0
     assert found[1:].tolist() == [0, 0, 0]
+
+
+def test_every_array_of_an_evaluation_is_documented():
+    settings = ("top_k=2", "capacity_factor=1", "eval.ablation=true", "moe_layers=[1]")
+    experiment = build_experiment(*settings)
+    found = experiment.probe.evaluate(experiment.model).arrays()
+    named = {name.replace("layer_1.", "layer_N.") for name in found}
+    assert named == set(columns.names(columns.ARRAYS))

@@ -61,6 +61,26 @@ def test_rows_after_the_last_checkpoint_are_computed_again(finished: Path, stopp
     assert results(stopped) == results(finished)
 
 
+STATEFUL = {  # what lives beyond a step: a bias, an expert's row that is not learned, clusters, drawn noise
+    "loss_free": ("balance={name: loss_free, speed: 0.1}", "accumulate=2", "top_k=2"),
+    "frozen": ("router_lr_factor=0", "capacity_factor=1", "drop_order=random"),
+    "noisy": ("router=noisy_top_k", "top_k=2", "concentration=0.5", "cluster_size=4"),
+    "fixed": ("router={name: reference, assignment: random, gate: one}", "alpha=0"),
+    "dense": ("moe_layers=none",),
+}
+
+
+@pytest.mark.parametrize("settings", STATEFUL.values(), ids=STATEFUL)
+def test_whatever_a_run_carries_is_there_again_after_a_stop(settings, tmp_path: Path):
+    asked = load(None, small(*settings, "steps=6", "eval.every=3", "checkpoint.every=2"))
+    whole = session.train(asked, runs_dir=tmp_path / "whole", exact=True, reporter=Silent())
+    cut = SignalAt(3, signal.SIGTERM)
+    part = session.train(asked, runs_dir=tmp_path / "cut", exact=True, reporter=cut)
+    assert part.exit_code == 143
+    assert session.resume(part.directory, reporter=Silent()).exit_code == 0
+    assert results(part.directory) == results(whole.directory)
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(finished: Path, stopped: Path):
     newest = stopped / "checkpoints" / "step-00000006" / "model.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from moe_lab.errors import ConfigError, StorageError
-from moe_lab.store import StoredRun, layout, refuse_existing
+from moe_lab.errors import ArtefactError, ConfigError, StorageError
+from moe_lab.store import Run, StoredRun, layout, refuse_existing
 
 from .conftest import new_run, read, state_at, train_to
 
@@ -192,3 +192,33 @@ def test_state_holds_no_time_of_day(runs: Path) -> None:
     new_run(runs).close()
     state = read(runs / "x/checkpoints/step-00000000/state.json")
     assert state == {"schema": 1, "step": 0, "extra": {"tokens": 0}}
+
+
+def test_a_run_of_another_program_has_tables_and_neither_config_nor_checkpoints(runs):
+    with new_run(
+        runs,
+        config=None,
+        resolved=None,
+        state=None,
+        record={"kind": "monitor", "config": {"seed": 1}},
+    ) as run:
+        run.append("steps", {"step": 1, "loss": 0.5})
+        run.finish({})
+    names = {path.name for path in run.directory.iterdir()}
+    assert names == {".lock", "run.json", "status.json", "summary.json", "steps.csv", "cv.csv"}
+    stored = StoredRun(run.directory)
+    assert stored.is_recorded
+    assert stored.config == {"seed": 1}
+    with pytest.raises(ArtefactError, match="no intact checkpoint"):
+        Run.reopen(run.directory)
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(ValueError("x"), "failed"), (KeyboardInterrupt(), "stopped")]
+)
+def test_a_run_that_fails_says_why(runs, error, state):
+    with new_run(runs) as run:
+        run.fail(error)
+    status = read(run.directory / "status.json")
+    assert (status["state"], status["reason"]) == (state, repr(error))
+    assert type(error).__name__ in (run.directory / "log.txt").read_text()

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from moe_lab.errors import DivergedError
 from moe_lab.experiment import Experiment
+from moe_lab.loop import train_step, weighted
 from moe_lab.routing.base import Routing
 from moe_lab.store.read import StoredRun
-from moe_lab.train import train_step, weighted
 
 BALANCERS = ("switch", "importance", "router_z")
 # Every step multiplies all weights by 1 - 10 * 1000: attention overflows after a few.

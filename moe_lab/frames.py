@@ -1,0 +1,170 @@
+"""A run's tables as tidy pandas frames, for notebooks and scripts."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from moe_lab import columns, metrics
+from moe_lab.metrics import Verdict
+from moe_lab.report import diagnosis
+from moe_lab.store.arrays import Arrays
+from moe_lab.store.read import StoredRun
+
+EXPERT = "expert_"
+KEY = re.compile(r"layer_(\d+)\.experts")
+
+Choices = dict[int, NDArray[np.int64]]  # (N, k) by layer
+
+
+def load_run(path: str | os.PathLike[str]) -> "RunFrames":
+    """The tables of a run, finished or not, ours or a monitor's.
+
+    Raises ArtefactError if it is no run or a file of it is corrupt.
+    """
+    return RunFrames(path)
+
+
+class RunFrames(os.PathLike[str]):
+    """One run. Frames are read when they are first asked for, to the last whole row, and then kept.
+
+    `steps`, `utilization`, `cv`, `aux_loss`, `eval`, `router` and `timing` are the files of these names; `loads`
+    and `stability` are made of them. `describe` says what each column is. Itself it is the path of the run.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self._run = StoredRun(Path(path))
+
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
+    def __repr__(self) -> str:
+        return f"RunFrames({str(self.directory)!r})"
+
+    @property
+    def directory(self) -> Path:
+        """The run's folder."""
+        return self._run.directory
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """run.json: versions, machine, seed, data and command line."""
+        return self._run.record
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Every setting, nested as in a config file; of a monitor's run only what it knows."""
+        return self._run.config
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """steps.csv: one row per logged step."""
+        return self._run.table("steps")
+
+    @cached_property
+    def utilization(self) -> pd.DataFrame:
+        """utilization.csv: per step, split and layer the load of each expert."""
+        return self._run.table("utilization")
+
+    @cached_property
+    def cv(self) -> pd.DataFrame:
+        """cv.csv: per step, split and layer the measures of balance."""
+        return self._run.table("cv")
+
+    @cached_property
+    def aux_loss(self) -> pd.DataFrame:
+        """aux_loss.csv: per step, split and layer the balance losses, and gradients by source."""
+        return self._run.table("aux_loss")
+
+    @cached_property
+    def eval(self) -> pd.DataFrame:
+        """eval.csv: one row per evaluation."""
+        return self._run.table("eval")
+
+    @cached_property
+    def router(self) -> pd.DataFrame:
+        """router.csv: per evaluation and layer what experts know and how alike they are."""
+        if not self._run.has_table("router"):  # of an early version
+            return pd.DataFrame(columns=columns.names(columns.ROUTER))
+        return self._run.table("router")
+
+    @cached_property
+    def timing(self) -> pd.DataFrame:
+        """timing.csv: one row per logged step."""
+        return self._run.table("timing")
+
+    @cached_property
+    def loads(self) -> pd.DataFrame:
+        """The utilization in long form: step, split, layer, expert, load."""
+        place = columns.names(columns.PLACE)
+        long = self.utilization.melt(list(place), var_name="expert", value_name="load")
+        long["expert"] = long["expert"].str.removeprefix(EXPERT).astype("int64")
+        return long.sort_values([*place, "expert"], ignore_index=True, kind="stable")
+
+    @cached_property
+    def stability(self) -> pd.DataFrame:
+        """How far the choices for the held-out tokens are from their last ones, and from the previous evaluation's.
+
+        Empty for a run without such choices: a monitor's, or one of an early version.
+        """
+        moe = self.config["moe"]
+        found = {step: _choices(self.arrays(step)) for step in self.array_steps}
+        table = pd.DataFrame(_courses(found), columns=columns.names(columns.STABILITY))
+        return table.assign(saturation_chance=moe["top_k"] / moe["n_experts"])
+
+    @property
+    def array_steps(self) -> list[int]:
+        """Steps of the evaluations that `arrays` can be asked for."""
+        return self._run.array_steps
+
+    def arrays(self, step: int) -> Arrays:
+        """What an evaluation left that is no table, such as `layer_0.experts`: (N, k) choices, the first one first."""
+        return self._run.arrays(step)
+
+    @cached_property
+    def verdicts(self) -> dict[int, Verdict | None]:
+        """collapsed, skewed or balanced, by layer, after the steps so far; None before the first."""
+        courses = diagnosis.courses(self.utilization, self.cv, self.config["moe"]["top_k"])
+        return {course.layer: course.verdict for course in courses}
+
+    def describe(self, table: str) -> pd.DataFrame:
+        """Unit, meaning and better direction of each column of a frame, by its name; KeyError for no such frame."""
+        declared = pd.DataFrame([vars(column) for column in self._columns()[table]])
+        described = declared.set_index("name")
+        return described.loc[described.index.isin(getattr(self, table).columns)]
+
+    def _columns(self) -> dict[str, tuple[columns.Column, ...]]:
+        losses = [name for name in map(str, self.aux_loss) if name.endswith("_raw")]
+        tables = columns.tables(
+            n_experts=self.config["moe"]["n_experts"],
+            balancers=[name.removesuffix("_raw") for name in losses],
+            domains=self.record["data"]["domains"],
+        )
+        return {**tables, "loads": columns.LOADS, "stability": columns.STABILITY}
+
+
+def _choices(arrays: Arrays) -> Choices:
+    """The experts of the held-out tokens, by layer."""
+    found = ((KEY.fullmatch(name), array) for name, array in arrays.items())
+    return {int(match[1]): array.astype("int64") for match, array in found if match}
+
+
+def _courses(found: Mapping[int, Choices]) -> Iterator[dict[str, Any]]:
+    """Per step and layer, how alike its choices are to the last ones and to those before."""
+    final: Choices = found[max(found)] if found else {}
+    before: Choices = {}
+    for step, choices in found.items():
+        for layer, chosen in choices.items():
+            yield {
+                "step": step,
+                "layer": layer,
+                "saturation": metrics.saturation(chosen, final[layer]),
+                "fluctuation": metrics.fluctuation(before[layer], chosen) if before else None,
+            }
+        before = choices
