@@ -95,7 +95,7 @@ def missing_references(directory: Path) -> list[Resolved]:
     path = directory / layout.RESOLVED
     asked = references.settings(config.load(path).config)
     role = StoredRun(directory).record["role"]
-    there = losses(role, found_in(directory.resolve().parent), "lm_loss")
+    there = losses(role, found_in(directory.resolve().parent))
     return [
         config.load(path, list(changes)) for name, changes in asked.items() if name not in there
     ]

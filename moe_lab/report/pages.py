@@ -143,12 +143,11 @@ def _loss(loss: dict[str, Any]) -> Sheet:
 
 def _references(summary: Summary) -> Sheet:
     """Reference runs from the best to the worst, and this run's place between them."""
-    loss = summary["loss"]
-    name = "lm_loss" if loss["gap"] is None else "gap"
-    ranked = sorted({**summary["references"], THIS: loss[name]}.items(), key=lambda item: item[1])
+    own = summary["loss"]["lm_loss"]
+    ranked = sorted({**summary["references"], THIS: own}.items(), key=lambda item: item[1])
     rho = (("rho", summary["rho"], "0: as `single`, total collapse; 1: as `domain`, the truth"),)
-    rows = tuple((arm, value, f"{value - loss[name]:+.4g}") for arm, value in ranked)
-    return Sheet((f"{name} of references, same seed", "", "to this run"), (*rows, (), *rho))
+    rows = tuple((arm, value, f"{value - own:+.4g}") for arm, value in ranked)
+    return Sheet(("lm_loss of references, same seed", "", "to this run"), (*rows, (), *rho))
 
 
 def _auxiliary(auxiliary: dict[str, Any]) -> Sheet:

@@ -1,4 +1,8 @@
-"""Where a loss stands between reference runs of the same configuration and seed."""
+"""Where a loss stands between reference runs of the same configuration and seed.
+
+The loss is lm_loss on the same held-out tokens. The gap would not do: it is the divergence from a predictor that is not
+told the domain, and grows when a router that is told it makes the model know more than that.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +22,7 @@ class Reference:
     """A finished reference run."""
 
     role: Mapping[str, Any]  # of run.json
-    losses: Mapping[str, float]  # lm_loss, and gap where it is known, of the last evaluation
+    lm_loss: float  # of the last evaluation
 
 
 def found_in(runs_dir: Path) -> list[Reference]:
@@ -28,12 +32,12 @@ def found_in(runs_dir: Path) -> list[Reference]:
     return [reference for reference in read if reference]
 
 
-def losses(role: Mapping[str, Any], references: Iterable[Reference], name: str) -> dict[str, float]:
-    """`lm_loss` or `gap` of each reference that a run with this role can be compared with, by assignment."""
+def losses(role: Mapping[str, Any], references: Iterable[Reference]) -> dict[str, float]:
+    """The loss of each reference that a run with this role can be compared with, by assignment."""
     return {
-        str(reference.role["reference"]): reference.losses[name]
+        str(reference.role["reference"]): reference.lm_loss
         for reference in references
-        if _matches(role, reference.role) and name in reference.losses
+        if _matches(role, reference.role)
     }
 
 
@@ -60,7 +64,6 @@ def _read(directory: Path) -> Reference | None:
         role = StoredRun(directory).record.get("role")
         if not role or role["reference"] is None:
             return None
-        row = last_row(layout.table(directory, "eval"))
+        return Reference(role, float(last_row(layout.table(directory, "eval"))["lm_loss"]))
     except ArtefactError:
         return None
-    return Reference(role, {name: float(row[name]) for name in ("lm_loss", "gap") if row.get(name)})

@@ -9,6 +9,7 @@ from moe_lab.statistics import Interval, interval, paired
 Summary = dict[str, Any]
 Arm = dict[int, Summary]  # by seed
 COLUMNS = ("gap", "lm_loss", "rho", "n_eff, worst layer", "nmi", "cv, worst layer")
+LOSSES = ("gap", "lm_loss")
 READING = (
     "n: seeds. +/-: half the width of a 95 % t interval of the mean over seeds.\n"
     "Differences are paired by seed, from the first arm."
@@ -32,22 +33,22 @@ def are_replicated(summaries: Sequence[Summary]) -> bool:
 
 
 def rows(summaries: Sequence[Summary]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Header and one row per arm: its settings, n, means with intervals, difference of the loss from the first arm."""
+    """Header and one row per arm: its settings, n, means with intervals, differences of the losses from the first."""
     found = arms(summaries)
     keys = [key for key in compare.differences(list(summaries)) if key != "seed"]
-    loss = "gap" if all("gap" in _numbers(s) for s in summaries) else "lm_loss"
     first = next(iter(found.values()))
+    losses = [name for name in LOSSES if all(name in _numbers(s) for s in summaries)]
     shown = [name for name in COLUMNS if any(name in _numbers(s) for s in summaries)]
     lines = [
         (
             *label,
             len(arm),
             *(_mean(arm, name) for name in shown),
-            _difference(arm, first, loss) if arm is not first else None,
+            *(_difference(arm, first, name) if arm is not first else None for name in losses),
         )
         for label, arm in found.items()
     ]
-    return (*keys, "n", *shown, f"{loss} - first"), lines
+    return (*keys, "n", *shown, *(f"{name} - first" for name in losses)), lines
 
 
 def _numbers(summary: Summary) -> dict[str, float]:

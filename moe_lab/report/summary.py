@@ -1,7 +1,6 @@
 """One run as plain numbers: what its report shows and what `--format json` prints."""
 
 from collections.abc import Sequence
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +73,9 @@ def _between(
     """What reference runs of the same configuration and seed reached, and routing efficiency between them."""
     if "role" not in record or evaluations.empty:
         return {"references": {}, "rho": None}
-    last = evaluations.iloc[-1]
-    name = "lm_loss" if isnan(last["gap"]) else "gap"
-    found = references.losses(record["role"], known, name)
-    return {"references": found, "rho": references.efficiency(float(last[name]), found)}
+    found = references.losses(record["role"], known)
+    loss = float(evaluations["lm_loss"].iloc[-1])
+    return {"references": found, "rho": references.efficiency(loss, found)}
 
 
 def _floors(cv: "pd.DataFrame", moe: dict[str, Any]) -> dict[str, float]:

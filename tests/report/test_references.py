@@ -68,9 +68,9 @@ def test_a_run_is_compared_with_its_own_references_alone(folder):
     assert len(known) == len(NAMES) + 2
     for name in NAMES:
         (reference,) = summarize_all([folder / f"mine-ref-{name}"])
-        assert mine["references"][name] == reference["loss"]["gap"]
+        assert mine["references"][name] == reference["loss"]["lm_loss"]
     assert mine["references"].keys() == NAMES
-    assert mine["rho"] == efficiency(mine["loss"]["gap"], mine["references"])
+    assert mine["rho"] == efficiency(mine["loss"]["lm_loss"], mine["references"])
     (other,) = summarize_all([folder / "seed"])
     assert other["references"].keys() == {"single"}  # itself: of its seed and its gates
 
@@ -78,10 +78,8 @@ def test_a_run_is_compared_with_its_own_references_alone(folder):
 def test_gates_must_match(folder):
     (gate_one,) = summarize_all([folder / "gate-one"])
     assert gate_one["references"].keys() == {"single", "dense"}
-    assert gate_one["references"]["single"] == gate_one["loss"]["gap"]
-    assert losses({**known_role(folder), "gate": "sigmoid"}, found_in(folder), "gap").keys() == {
-        "dense"
-    }
+    assert gate_one["references"]["single"] == gate_one["loss"]["lm_loss"]
+    assert losses({**known_role(folder), "gate": "sigmoid"}, found_in(folder)).keys() == {"dense"}
 
 
 def known_role(folder: Path) -> dict[str, object]:
@@ -90,9 +88,9 @@ def known_role(folder: Path) -> dict[str, object]:
 
 def test_the_report_ranks_references_and_places_the_run_between_them(folder, cli: Cli):
     said = cli("report", folder / "mine").stdout
-    lines = said[said.index("gap of references") :].splitlines()[2:10]
-    gaps = [float(line.split()[-2]) for line in lines]
-    assert gaps == sorted(gaps)
+    lines = said[said.index("lm_loss of references") :].splitlines()[2:10]
+    losses_ = [float(line.split()[-2]) for line in lines]
+    assert losses_ == sorted(losses_)
     assert {line.split("  ")[0].strip() for line in lines} == NAMES | {"this run"}
     assert " rho " in said
 

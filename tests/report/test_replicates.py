@@ -39,23 +39,23 @@ def test_runs_that_differ_in_the_seed_alone_are_one_arm(summaries):
 def test_a_row_holds_means_with_intervals_and_the_paired_difference_from_the_first_arm(summaries):
     header, rows = replicates.rows(summaries)
     assert header[:3] == ("moe.alpha", "n", "gap")
-    assert header[-1] == "gap - first"
+    assert header[-2:] == ("gap - first", "lm_loss - first")
     low, high = gaps(summaries, 0.0), gaps(summaries, 0.5)
     assert rows[0][:3] == ("0.0", 3, interval(low))
     assert rows[1][:3] == ("0.5", 3, interval(high))
-    assert (rows[0][-1], rows[1][-1]) == (None, paired(high, low))
+    assert (rows[0][-2], rows[1][-2]) == (None, paired(high, low))
 
 
 def test_differences_are_paired_by_seed_whatever_the_order(summaries):
     mixed = [summaries[i] for i in (0, 1, 2, 5, 3, 4)]
-    assert replicates.rows(mixed)[1][1][-1] == replicates.rows(summaries)[1][1][-1]
+    assert replicates.rows(mixed)[1][1][-2:] == replicates.rows(summaries)[1][1][-2:]
 
 
 def test_a_seed_that_one_arm_lacks_is_left_out_of_the_difference(summaries):
     rows = replicates.rows(summaries[1:])[1]
     low, high = gaps(summaries, 0.0)[1:], gaps(summaries, 0.5)
     assert rows[0][1:3] == (2, interval(low))
-    assert rows[1][-1] == paired(high[1:], low)
+    assert rows[1][-2] == paired(high[1:], low)
 
 
 def test_the_report_of_replicated_runs_is_a_table_of_arms(summaries, cli: Cli):
