@@ -23,6 +23,15 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
+def settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Every leaf by its dotted key; alpha is None where it weighs nothing."""
+    found = dict(flat(config))
+    balance = config.get("moe", {}).get("balance")
+    if balance and BALANCERS.fact(balance["name"], "has_loss") is False:
+        found["moe.alpha"] = None
+    return found
+
+
 def method(registry: Registry, settings: Mapping[str, Any]) -> str:
     """A method in one line: its name, and the options that are not at their defaults."""
     options = registry.options(settings["name"])
@@ -32,7 +41,7 @@ def method(registry: Registry, settings: Mapping[str, Any]) -> str:
 
 def differences(summaries: list[Summary]) -> dict[str, list[Any]]:
     """Settings that are not the same in all runs, with each run's value (None: not there)."""
-    configs = [dict(flat(summary["config"])) for summary in summaries]
+    configs = [settings(summary["config"]) for summary in summaries]
     keys = dict.fromkeys(key for config in configs for key in config if key not in NOT_COMPARED)
     values = {key: [config.get(key) for config in configs] for key in keys}
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}

@@ -21,7 +21,7 @@ def arms(summaries: Sequence[Summary]) -> dict[tuple[str, ...], Arm]:
     keys = [key for key in compare.differences(list(summaries)) if key != "seed"]
     found: dict[tuple[str, ...], Arm] = {}
     for summary in summaries:
-        config = dict(compare.flat(summary["config"]))
+        config = compare.settings(summary["config"])
         label = tuple(str(config.get(key)) for key in keys)
         found.setdefault(label, {})[config["seed"]] = summary
     return found

@@ -1,6 +1,6 @@
 from typing import Any
 
-from moe_lab.report.compare import differences, flat, outcomes
+from moe_lab.report.compare import differences, flat, outcomes, settings
 
 
 def summary(config: dict[str, Any]) -> dict[str, Any]:
@@ -19,6 +19,12 @@ def test_a_method_is_one_setting_with_the_options_that_are_not_at_their_defaults
         "moe.router": "top_k score=sigmoid jitter=0.1",
         "moe.balance": "loss_free",
     }
+
+
+def test_alpha_is_no_setting_of_a_balancer_without_a_loss():
+    moe = {"alpha": 0.01, "balance": {"name": "loss_free"}}
+    assert settings({"moe": moe})["moe.alpha"] is None
+    assert settings({"moe": {**moe, "balance": {"name": "switch"}}})["moe.alpha"] == 0.01
 
 
 def test_only_what_differs_is_listed():
