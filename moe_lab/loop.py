@@ -146,7 +146,8 @@ def _update(experiment: Experiment, lr: float, step: int) -> float:
     parameters = list(experiment.model.parameters())
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     _require_finite(norm, "gradient norm", step)
-    if (limit := experiment.config.train.grad_clip) is not None:
+    limit = experiment.config.train.grad_clip
+    if limit is not None and norm > limit:  # otherwise the gradients would all be multiplied by 1
         torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     for group in experiment.optimizer.param_groups:
         group["lr"] = lr * group["lr_factor"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import log
 
 import torch
@@ -26,7 +27,7 @@ class Reading:
     router_ties: int
     raw: dict[str, float]  # unweighted balance losses, mean over batches by their tokens
 
-    @property
+    @cached_property
     def load(self) -> metrics.Load:
         """Share of assignments per expert."""
         return metrics.load(self.counts)
@@ -88,19 +89,25 @@ class Tally:
         self._shape = (0, 0)  # experts, k
         self._names: Sequence[str] = ()
 
+    @torch.no_grad()
     def add(self, routing: Routing, raw: Mapping[str, Tensor]) -> None:
-        """Count one batch in."""
-        margin = routing.margin()
-        numbers = [
-            routing.ties,
-            routing.entropy().sum(),
-            routing.router_probs.amax(-1).sum(),
-            routing.router_logits.norm(dim=-1).sum(),
-            margin.sum() if margin is not None else routing.ties * 0,
-            *(loss * len(routing.router_probs) for loss in raw.values()),
-        ]
-        measured = torch.stack([n.detach().double() for n in numbers])
-        sums = torch.cat([routing.counts(), routing.kept_counts(), measured])
+        """Count one batch in: few operations, for each costs as much as its arithmetic."""
+        entropy, margin = routing.entropy(), routing.margin()
+        per_token = (
+            entropy,
+            routing.router_probs.amax(-1),
+            routing.router_logits.norm(dim=-1),
+            torch.zeros_like(entropy) if margin is None else margin,
+        )
+        sums = torch.cat(
+            [
+                routing.counts(),
+                routing.kept_counts(),
+                routing.ties[None],
+                torch.stack(per_token).sum(1, dtype=torch.float64),  # makes all of them double
+                *(loss[None] * len(entropy) for loss in raw.values()),
+            ]
+        )
         self._sums = sums if self._sums is None else self._sums + sums
         self._shape = (routing.n_experts, routing.top_k)
         self._names = tuple(raw)

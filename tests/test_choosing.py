@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from moe_lab.choosing import choose, choose_in_groups
+from moe_lab.choosing import choose, choose_in_groups, largest
 from moe_lab.streams import Stream
 
 STREAM = Stream(0, (1, 0, 0))
@@ -138,3 +138,16 @@ def test_all_eligible_experts_can_be_chosen():
     chosen, tied = choose_in_groups(normal(31, 6), 4, 3, 2, STREAM)
     assert not tied.any()
     assert all(len({expert // 2 for expert in row}) == 2 for row in chosen.tolist())
+
+
+SIZES = [(e, k) for e in (2, 5, 16, 130) for k in (1, 3, 4, 5, 9) if k < e]
+
+
+@pytest.mark.parametrize(("n_experts", "top_k"), SIZES)
+def test_passes_and_sorts_find_the_same_largest_and_their_lead(n_experts, top_k):
+    scores = torch.randn(37, n_experts, generator=torch.Generator().manual_seed(4))
+    chosen, lead = largest(scores, top_k)
+    for row, experts, found in zip(scores.tolist(), chosen.tolist(), lead.tolist(), strict=True):
+        ranked = sorted(range(n_experts), key=lambda e: -row[e])
+        assert experts == ranked[:top_k]
+        assert found == pytest.approx(row[ranked[top_k - 1]] - row[ranked[top_k]], abs=1e-6)

@@ -96,6 +96,22 @@ def weights(model: LanguageModel) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
+@pytest.mark.parametrize("shape", [(8,), (3, 8), (2, 5, 24)])
+def test_a_norm_and_its_gradients_are_those_of_the_library(shape):
+    generator = torch.Generator().manual_seed(1)
+    norm = Norm(shape[-1]).double()
+    with torch.no_grad():
+        norm.gain.copy_(torch.randn(shape[-1], generator=generator, dtype=torch.float64))
+    x = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+    weigh = torch.randn(shape, generator=generator, dtype=torch.float64)
+    expected = torch.nn.functional.rms_norm(x, shape[-1:], norm.gain)
+    torch.testing.assert_close(norm(x), expected)
+    slow = torch.autograd.grad((expected * weigh).sum(), (x, norm.gain))
+    fast = torch.autograd.grad((norm(x) * weigh).sum(), (x, norm.gain))
+    for one, other in zip(fast, slow, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_initial_weights_depend_on_the_seed(build_model):
     one, same, other = (weights(build_model(seed=seed)) for seed in (0, 0, 2**32))
     for name in one:

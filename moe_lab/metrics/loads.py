@@ -123,7 +123,7 @@ def balance(counts: Sequence[int], *, top_k: int) -> dict[str, int | float | Non
 
 def mean_and_worst(values: Sequence[float]) -> tuple[float | None, float | None]:
     """Mean over layers and the largest value; None for no layers."""
-    return (float(np.mean(values)), max(values)) if values else (None, None)
+    return (sum(values) / len(values), max(values)) if values else (None, None)
 
 
 def _excess(q: Load) -> Load:

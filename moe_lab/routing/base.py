@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from moe_lab.choosing import largest
 from moe_lab.streams import Stream
 
 Reads = Literal["tokens", "domains", "map_domains"]
@@ -68,15 +69,14 @@ class Routing:
 
     def entropy(self) -> Float[Tensor, " T"]:
         """Entropy of each token's router probabilities, in nats."""
-        terms: Tensor = torch.special.entr(self.router_probs)
-        return terms.sum(-1)
+        p = self.router_probs  # special.entr has no vector code on the CPU: seven times slower
+        return -(p * p.clamp_min(torch.finfo(p.dtype).tiny).log()).sum(-1)
 
     def margin(self) -> Float[Tensor, " T"] | None:
         """Distance of the k-th and the (k+1)-th largest clean logit of each token; None if k = E."""
         if self.top_k == self.n_experts:
             return None
-        largest = self.router_logits.topk(self.top_k + 1, dim=-1).values
-        return largest[:, -2] - largest[:, -1]
+        return largest(self.router_logits, self.top_k)[1]
 
 
 class Router(nn.Module):

@@ -71,6 +71,8 @@ def cell(value: object) -> str:
         return float.__repr__(value)  # NumPy's own repr names its type
     if value is None:
         return ""
+    if type(value) is int:  # before Integral, whose test is slow; bool is one of those
+        return repr(value)
     if isinstance(value, str):
         assert not set(value) & set(',"\r\n'), value  # a row is split at commas and nothing else
         return value
