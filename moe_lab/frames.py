@@ -1,26 +1,19 @@
 """A run's tables as tidy pandas frames, for notebooks and scripts."""
 
 import os
-import re
-from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from moe_lab import columns, metrics
+from moe_lab import columns
 from moe_lab.metrics import Verdict
-from moe_lab.report import diagnosis
+from moe_lab.report import diagnosis, stability
 from moe_lab.store.arrays import Arrays
 from moe_lab.store.read import StoredRun
 
 EXPERT = "expert_"
-KEY = re.compile(r"layer_(\d+)\.experts")
-
-Choices = dict[int, NDArray[np.int64]]  # (N, k) by layer
 
 
 def load_run(path: str | os.PathLike[str]) -> "RunFrames":
@@ -113,10 +106,7 @@ class RunFrames(os.PathLike[str]):
 
         Empty for a run without such choices: a monitor's, or one of an early version.
         """
-        moe = self.config["moe"]
-        found = {step: _choices(self.arrays(step)) for step in self.array_steps}
-        table = pd.DataFrame(_courses(found), columns=columns.names(columns.STABILITY))
-        return table.assign(saturation_chance=moe["top_k"] / moe["n_experts"])
+        return pd.DataFrame(stability.rows(self._run), columns=columns.names(columns.STABILITY))
 
     @property
     def array_steps(self) -> list[int]:
@@ -147,24 +137,3 @@ class RunFrames(os.PathLike[str]):
             domains=self.record["data"]["domains"],
         )
         return {**tables, "loads": columns.LOADS, "stability": columns.STABILITY}
-
-
-def _choices(arrays: Arrays) -> Choices:
-    """The experts of the held-out tokens, by layer."""
-    found = ((KEY.fullmatch(name), array) for name, array in arrays.items())
-    return {int(match[1]): array.astype("int64") for match, array in found if match}
-
-
-def _courses(found: Mapping[int, Choices]) -> Iterator[dict[str, Any]]:
-    """Per step and layer, how alike its choices are to the last ones and to those before."""
-    final: Choices = found[max(found)] if found else {}
-    before: Choices = {}
-    for step, choices in found.items():
-        for layer, chosen in choices.items():
-            yield {
-                "step": step,
-                "layer": layer,
-                "saturation": metrics.saturation(chosen, final[layer]),
-                "fluctuation": metrics.fluctuation(before[layer], chosen) if before else None,
-            }
-        before = choices

@@ -56,6 +56,8 @@ def one(summary: Summary, layers: Collection[int] | None = None) -> Iterator[Par
         yield Note(READING)
     if hidden := len(summary["evidence"]) - len(evidence):
         yield Note(f"{hidden} layers not shown, use --all-layers")
+    if summary["stability"]:
+        yield _stability(summary["stability"])
     yield _auxiliary(summary["auxiliary"])
     yield _pairs("throughput (median)", summary["throughput"])
     yield _pairs("provenance", dict(compare.flat(summary["provenance"])))
@@ -148,6 +150,19 @@ def _references(summary: Summary) -> Sheet:
     rho = (("rho", summary["rho"], "0: as `single`, total collapse; 1: as `domain`, the truth"),)
     rows = tuple((arm, value, f"{value - own:+.4g}") for arm, value in ranked)
     return Sheet(("lm_loss of references, same seed", "", "to this run"), (*rows, (), *rho))
+
+
+def _stability(rows: Sequence[dict[str, Any]]) -> Sheet:
+    """Means over layers at each evaluation."""
+
+    def mean(step: int, name: str) -> float | None:
+        known = [row[name] for row in rows if row["step"] == step and row[name] is not None]
+        return sum(known) / len(known) if known else None
+
+    names = ("saturation", "saturation_chance", "fluctuation")
+    steps = dict.fromkeys(row["step"] for row in rows)
+    lines = ((step, *(mean(step, name) for name in names)) for step in steps)
+    return Sheet(("choices by step, mean over layers", *names), tuple(lines))
 
 
 def _auxiliary(auxiliary: dict[str, Any]) -> Sheet:

@@ -72,7 +72,7 @@ def _mean(arm: Arm, name: str) -> Interval | None:
 
 
 def _difference(arm: Arm, first: Arm, name: str) -> Interval | None:
-    seeds = [seed for seed in arm if seed in first]
+    seeds = sorted(seed for seed in arm if seed in first)
     pairs = [(_numbers(arm[seed]).get(name), _numbers(first[seed]).get(name)) for seed in seeds]
     known = [(a, b) for a, b in pairs if a is not None and b is not None]
     return paired([a for a, _ in known], [b for _, b in known]) if known else None

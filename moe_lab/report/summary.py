@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moe_lab import metrics
-from moe_lab.report import diagnosis, layers, references
+from moe_lab.report import diagnosis, layers, references, stability
 from moe_lab.report.layers import plain
 from moe_lab.report.references import Reference
 from moe_lab.store.read import StoredRun
@@ -46,6 +46,7 @@ def summarize(directory: Path, known: Sequence[Reference] = ()) -> dict[str, Any
         "floors": _floors(tables["cv"], config["moe"]),
         "balance": layers.balance(tables["cv"]),
         "router": layers.router(run.table("router")) if run.has_table("router") else [],
+        "stability": stability.rows(run),
         "auxiliary": _auxiliary(run.table("aux_loss"), tables["steps"], config),
         "throughput": _throughput(tables["timing"]),
         "provenance": _provenance(record),

@@ -12,6 +12,7 @@ from moe_lab.report.pages import Summary
 HEADER = ("run", "section", "name", "layer", "value")
 WHOLE_RUN = ("name", "state", "step", "steps", "verdict", "worst_layer", "rho")
 COURSE = ("verdict", "start", "lowest", "lowest_step", "end", "onsets", "recoveries")
+STABILITY = ("saturation", "fluctuation")
 Row = tuple[str, str, Any, Any]  # section, name, layer, value
 FORMULA = tuple("=+-@\t\r")  # what makes a spreadsheet compute a cell
 
@@ -34,6 +35,10 @@ def _rows(summary: Summary) -> Iterator[Row]:
     yield from (("ladder", rung["rung"], None, rung["loss"]) for rung in summary["loss"]["ladder"])
     for course in summary["evidence"]:
         yield from (("course", name, course["layer"], course[name]) for name in COURSE)
+    for row in summary["stability"]:
+        yield from (
+            ("stability", f"{n} at step {row['step']}", row["layer"], row[n]) for n in STABILITY
+        )
     for section in ("balance", "router"):
         for row in summary[section]:
             measures = ((name, value) for name, value in row.items() if name != "layer")
