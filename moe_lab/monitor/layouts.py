@@ -30,7 +30,7 @@ class Choice:
         return Choice(*(None if value is None else value[tokens] for value in values))  # type: ignore[arg-type]
 
 
-Reader = Callable[[Sequence[Tensor], int | None], Choice]
+Reader = Callable[[Sequence[Any], int | None], Choice]  # a part may be no tensor
 
 
 def read(output: object, top_k: int | None) -> Choice:
@@ -51,7 +51,7 @@ def _triple(parts: Sequence[Tensor], top_k: int | None) -> Choice:
     return Choice(logits, chosen.long(), weights)
 
 
-def _logits_alone(parts: Sequence[Tensor], top_k: int | None) -> Choice:
+def _logits_alone(parts: Sequence[Any], top_k: int | None) -> Choice:
     """The last part is logits, of which the model takes the largest: DBRX, JetMoE."""
     logits = _flat(parts[-1])
     return Choice(logits, _largest(logits, top_k))

@@ -21,16 +21,16 @@ def quick(folder: Path) -> None:
 
 def full(folder: Path) -> None:
     """Everything."""
-    efforts = {SMALL: Effort(3, 10, 3), MEDIUM: Effort(3, 5, 2), LARGE: Effort(2, 2, 2)}
+    efforts = {SMALL: Effort(3, 10, 3), MEDIUM: Effort(3, 4, 2), LARGE: Effort(3, 1)}
     for threads in (1, 2):
         for shape, effort in efforts.items():
             steps.beside_peers(shape, threads, effort, folder, slow=shape != LARGE)
-    steps.by_experts((8, 32, 64, 128), Effort(3, 4, 2), folder)
+    steps.by_experts((8, 32, 64, 128), Effort(4, 3), folder)
     collapse.cost([SMALL, SMALL.experts(64), MEDIUM], Effort(7, 5), folder)
     rounds = measuring.EVERY
     measured = {
         SMALL: Effort(9, rounds),
         SMALL.experts(64): Effort(5, rounds),
-        MEDIUM: Effort(4, rounds),
+        MEDIUM: Effort(3, rounds),
     }
     measuring.cost(measured, folder)
