@@ -15,7 +15,7 @@ class Effort:
 
     rounds: int
     steps: int
-    builds: int = 1  # two equal models differ by some per cent, by where their memory lies
+    builds: int = 1  # two equal models differ by some per cent
 
     def __str__(self) -> str:
         built = f", all built {self.builds} times" if self.builds > 1 else ""

@@ -30,7 +30,7 @@ def cost(efforts: Mapping[Shape, Effort], folder: Path) -> None:
 
 
 def _times(shape: Shape, effort: Effort, folder: Path) -> dict[str, list[float]]:
-    """All loops train one and the same model: two equal ones differ by some per cent, by where their memory lies."""
+    """All loops train one and the same model: two equal ones differ by some per cent."""
     parts = experiment(shape)
     silent = replace(parts, config=configure(shape, {"log.every": NEVER}))
     drawing = replace(parts, source=experiment(shape, drawn=False).source)

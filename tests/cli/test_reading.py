@@ -20,8 +20,8 @@ def test_report_json_has_its_parts(cli: Cli, finished: Path):
     (run,) = shown["runs"]
     assert run.keys() == {
         *("name", "directory", "state", "step", "steps", "verdict", "evidence", "worst_layer"),
-        *("loss", "references", "rho", "floors", "balance", "router", "auxiliary"),
-        *("throughput", "provenance", "config"),
+        *("loss", "references", "rho", "floors", "balance", "router", "stability"),
+        *("auxiliary", "throughput", "provenance", "config"),
     }
     assert (run["name"], run["state"], run["step"], run["steps"]) == ("small", "finished", 10, 10)
 
