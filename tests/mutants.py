@@ -91,7 +91,7 @@ MUTANTS = (
     Mutant("config/text.py", "block >= text.vocab_size", "block > text.vocab_size", "config"),
     Mutant("data/text.py", "self.training[block, 1] - self.window + 1 + drawn", "self.training[block, 1] + drawn", "data"),
     Mutant("evaluate.py", "logits.double().log_softmax(-1)", "logits.double()", "test_evaluate.py data"),
-    Mutant("tally.py", "loss * len(routing.router_probs)", "loss", "test_tally.py"),
+    Mutant("tally.py", "loss[None] * len(entropy)", "loss[None]", "test_tally.py"),
     Mutant("loop.py", "loss = lm_loss + aux_loss", "loss = lm_loss", "test_loop.py"),
     Mutant("loop.py", "k: v / accumulate for k, v", "k: v for k, v", "test_loop.py"),
     Mutant("loop.py", "lr * group[\"lr_factor\"]", "lr", "test_loop.py"),
