@@ -116,3 +116,13 @@ def test_choices_that_follow_load_alone_show_the_floor(n_experts, top_k, skew):
     assert (
         (0.99 if skew == 0 else 0.75) * floor - 4 * error < found.mean() < 1.01 * floor + 4 * error
     )
+
+
+def test_the_floor_of_six_equally_likely_pairs():
+    # E = 4, k = 2, T = 600: each of 12 ordered pairs expects 100, with variance 100 * 2 * 1 / (3 * 2) = 100 / 3
+    # 12 * sqrt(2 / pi * 100 / 3) / (2 * 600 * 2) = 1 / sqrt(600 pi) = .02303
+    counts = np.full((4, 4), 100)
+    np.fill_diagonal(counts, 300)
+    found = metrics.coactivation_excess(counts, top_k=2)
+    assert found.excess == pytest.approx(0, abs=1e-9)
+    assert found.floor == pytest.approx((600 * np.pi) ** -0.5, rel=1e-6)
