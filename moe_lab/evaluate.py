@@ -108,10 +108,8 @@ class Probe:
     ) -> tuple[Float[Tensor, "B S V"], Float[Tensor, "B S"], dict[int, Routing]]:
         """Logits, loss of each token and records of one part of the probe."""
         part = self.parts[i]
-        batch, labels = (
-            part.to(self.device),
-            router_labels(model.reads, self.source, part, self.device),
-        )
+        labels = router_labels(model.reads, self.source, part, self.device)
+        batch = part.to(self.device)
         logits, routings = model(batch.inputs, self.stream.at(i), labels)
         return logits, F.cross_entropy(logits.mT, batch.targets, reduction="none"), routings
 
