@@ -6,6 +6,7 @@ arguments of that class, read from the source text: a config is checked against 
 
 import ast
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -66,12 +67,17 @@ class Registry:
         return ast.literal_eval(said[word]) if word in said else None
 
     def _class(self, name: str) -> Any:
-        text = (PACKAGE / self.folder / f"{name}.py").read_text(encoding="utf-8")
-        return _named(ast.parse(text), ast.ClassDef, class_name(name))
+        tree = _parsed(PACKAGE / self.folder / f"{name}.py")
+        return _named(tree, ast.ClassDef, class_name(name))
 
     def load(self, name: str) -> Any:
         """The method's class; imports its file."""
         return getattr(import_module(f"moe_lab.{self.folder}.{name}"), class_name(name))
+
+
+@cache  # 3 ms, and every check of a config asks
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def class_name(name: str) -> str:

@@ -3,7 +3,7 @@
 from moe_lab.config.data import Clusters, Domains, Text
 from moe_lab.config.editor import json_schema
 from moe_lab.config.methods import Method, WeightedMethod
-from moe_lab.config.resolve import Resolved, load
+from moe_lab.config.resolve import Resolved, load, read, resolve
 from moe_lab.config.schema import Config
 
 __all__ = [
@@ -16,4 +16,6 @@ __all__ = [
     "WeightedMethod",
     "json_schema",
     "load",
+    "read",
+    "resolve",
 ]

@@ -36,9 +36,12 @@ class ConfigFile:
     sources: tuple[str, ...]  # names of the files, the child first
 
 
-def read(path: Path, problems: list[Problem]) -> ConfigFile:
-    """A config and the chain of files that it extends; what is wrong is added to `problems`."""
-    raw, tree = _layer(path, problems)
+def read(path: Path, problems: list[Problem], named: Place | None = None) -> ConfigFile:
+    """A config and the chain of files that it extends; what is wrong is added to `problems`.
+
+    named: where that was, if in another file.
+    """
+    raw, tree = _layer(path, problems, named)
     layers, sources, seen = [tree], [str(path)], {os.path.realpath(path)}
     while tree and (link := tree.children.get("extends")):
         path = path.parent / str(link.text)
@@ -100,17 +103,24 @@ def _layer(
     path: Path, problems: list[Problem], link: Place | None = None
 ) -> tuple[bytes, Node | None]:
     """One file: its bytes, and its mapping if it holds one."""
+    before = len(problems)
+    raw, tree = document(path, problems, link)
+    if len(problems) == before and (refusal := _top_refusal(tree, str(path))):
+        problems.append(refusal)
+    return raw, normalise(tree, path.parent) if tree and isinstance(tree.value, dict) else None
+
+
+def document(
+    path: Path, problems: list[Problem], link: Place | None = None
+) -> tuple[bytes, Node | None]:
+    """The bytes of a YAML file and the value that it holds; what is wrong is added to `problems`."""
     try:
         raw = _read_bytes(path, link)
         text = _decode(raw, str(path))
     except ConfigError as error:
         problems.extend(error.problems)
         return b"", None
-    before = len(problems)
-    tree = parse(text, _locate(str(path), text), problems)
-    if len(problems) == before and (refusal := _top_refusal(tree, str(path))):
-        problems.append(refusal)
-    return raw, normalise(tree, path.parent) if tree and isinstance(tree.value, dict) else None
+    return raw, parse(text, _locate(str(path), text), problems)
 
 
 def _top_refusal(tree: Node | None, source: str) -> Problem | None:

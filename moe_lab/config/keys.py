@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
+from typing import Any
 
 from moe_lab.config.data import DATA
 from moe_lab.config.methods import Method, Settings, WeightedMethod, method_models
@@ -89,6 +90,21 @@ def leaves() -> tuple[str, ...]:
         if key != "name"
     ]
     return tuple(dict.fromkeys(path for path in fixed + chosen if not is_section(path)))
+
+
+@cache
+def grids() -> dict[str, list[Any]]:
+    """What a sweep tries unless it is told: of every path that has such values, by its path."""
+    fields: dict[str, Any] = {
+        dotted(path, key): field.json_schema_extra
+        for path, model in sections().items()
+        for key, field in model.model_fields.items()
+    }
+    return {
+        path: extra["grid"]
+        for path, extra in fields.items()
+        if isinstance(extra, dict) and "grid" in extra
+    }
 
 
 def is_section(path: str) -> bool:

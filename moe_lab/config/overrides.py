@@ -1,8 +1,9 @@
 """`key=value` on the command line: a leaf that is unique, or a full path, and a YAML value."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from moe_lab.config import keys
 from moe_lab.config.files import merge
@@ -15,42 +16,44 @@ from moe_lab.errors import COMMAND_LINE, Place, Problem
 PATHS = ("data.path", "data.tokenizer")
 
 
-def apply(tree: Node, overrides: Sequence[str], problems: list[Problem]) -> Node:
-    """The tree with the overrides on top; what is wrong with them is added to `problems`."""
-    given = _given(overrides, problems)
+def values(overrides: Sequence[str], problems: list[Problem]) -> dict[str, Node]:
+    """The value of each override by its dotted path; what is wrong with them is added to `problems`."""
+    nodes: dict[str, Node] = {}
+    for text in overrides:
+        place = Place(COMMAND_LINE, text=text)
+        key, equals, value = text.partition("=")
+        if not equals or not value.strip():
+            remedy = f"write {key or 'key'}=value" + (", or null for none" if equals else "")
+            problems.append(Problem(f"'{text}' has no value", place, remedy))
+        elif (path := named(key, place, problems)) in nodes:
+            problems.append(twice(path, place))
+        elif path and (node := read_value(path, value, place, problems)):
+            nodes[path] = node
+    return nodes
+
+
+def apply(tree: Node, given: Mapping[str, Node]) -> Node:
+    """The tree with values by dotted path on top, which are in their normal form."""
     root = replace(tree, value={})
     for path in sorted(given, key=lambda path: path.count(".")):  # a method before its options
         root = _put(root, path.split("."), given[path])
-    root = normalise(root, Path.cwd())
     return merge(tree, _with_method_names(root, tree))
 
 
-def _given(overrides: Sequence[str], problems: list[Problem]) -> dict[str, Node]:
-    given: dict[str, Node] = {}
-    for text in overrides:
-        place = Place(COMMAND_LINE, text=text)
-        path = _path(text, place, problems)
-        if path in given:
-            problems.append(Problem(f"'{path}' is given twice", place, "keep one of the two"))
-        elif path and (node := _value(path, text.partition("=")[2], place, problems)):
-            given[path] = node
-    return given
-
-
-def _path(text: str, place: Place, problems: list[Problem]) -> str | None:
-    key, equals, value = text.partition("=")
+def named(key: str, place: Place, problems: list[Problem]) -> str | None:
+    """The one path that a key means."""
     paths = keys.named(key)
-    if not equals or not value.strip():
-        remedy = f"write {key or 'key'}=value" + (", or null for none" if equals else "")
-        problem = Problem(f"'{text}' has no value", place, remedy)
-    elif len(paths) > 1:
-        problem = Problem(f"'{key}' is ambiguous", place, f"write {' or '.join(paths)}")
-    elif not paths:
-        problem = _unknown(key, place)
-    else:
+    if len(paths) == 1:
         return paths[0]
-    problems.append(problem)
+    remedy = f"write {' or '.join(paths)}"
+    ambiguous = Problem(f"'{key}' is ambiguous", place, remedy)
+    problems.append(ambiguous if paths else _unknown(key, place))
     return None
+
+
+def twice(path: str, place: Place) -> Problem:
+    """A key that was given before."""
+    return Problem(f"'{path}' is given twice", place, "keep one of the two")
 
 
 def _unknown(key: str, place: Place) -> Problem:
@@ -62,17 +65,26 @@ def _unknown(key: str, place: Place) -> Problem:
     return Problem(f"unknown config key '{key}'", place, remedy)
 
 
-def _value(path: str, text: str, place: Place, problems: list[Problem]) -> Node | None:
+def read_value(path: str, text: str, place: Place, problems: list[Problem]) -> Node | None:
+    """The value of a text, in its normal form: paths as seen from the current directory."""
     if _taken_as_it_is(path, text) and not unprintable(text):
-        return Node(text, place, place, text)
+        return normal(path, Node(text, place, place, text), Path.cwd())
     node = parse(text, lambda start, end: place, problems)
     if node and isinstance(node.value, str) and "," in node.value:
-        remedy = f"train takes one value, such as {path}={text.partition(',')[0]}"
+        remedy = f"this is a sweep: moe-lab sweep {quote(place.text)}"
         if path.endswith("moe_layers"):
             remedy = f"write {path}=[{text}]"
         problems.append(Problem(f"'{path}' is given several values", place, remedy))
         return None
-    return node
+    return normal(path, node, Path.cwd()) if node else None
+
+
+def normal(path: str, node: Node, folder: Path) -> Node:
+    """The value of a path in the one form that is validated; of a file, as seen from its folder."""
+    steps = path.split(".")
+    found = normalise(_put(replace(node, value={}), steps, node), folder).at(steps)
+    assert found is not None, path
+    return found
 
 
 def _taken_as_it_is(path: str, text: str) -> bool:

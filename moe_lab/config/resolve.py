@@ -1,22 +1,26 @@
 """A config file and overrides to checked settings that know where each value came from."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from pydantic import ValidationError
 
-from moe_lab.config import dump, messages, rules
+from moe_lab.config import dump, files, messages, rules
 from moe_lab.config.data import Text
-from moe_lab.config.files import ConfigFile, read
+from moe_lab.config.files import ConfigFile
 from moe_lab.config.findings import Finding
-from moe_lab.config.overrides import apply
+from moe_lab.config.overrides import apply, values
 from moe_lab.config.schema import Config
-from moe_lab.config.source import Node
+from moe_lab.config.source import Node, located
 from moe_lab.config.text import text_refusals
 from moe_lab.errors import ConfigError, Place, Problem
 
 NOTHING = Node({}, Place(""), Place(""))  # what a run without a config file is given
+SWEEP = Place("sweep")  # the origin of settings that a plan holds
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,54 @@ class Resolved:
 
 
 def load(
-    path: str | Path | None, overrides: Sequence[str] = (), *, data_exists: bool = True
+    path: str | Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    settings: Mapping[str, Any] = NONE,
+    data_exists: bool = True,
 ) -> Resolved:
     """Read, merge and check a config; without a path, all defaults.
 
+    overrides: `key=value`. settings: by dotted path, as `Config.model_dump(mode="json")` has them; they win.
     data_exists=False does not look at the data, for a finished run whose text may be gone.
     Raises ConfigError with every problem of the files and the overrides, in their order.
     """
     problems: list[Problem] = []
-    file = read(Path(path), problems) if path is not None else ConfigFile(b"", NOTHING, ())
-    tree = apply(file.tree or NOTHING, overrides, problems)
+    file = read(path, problems)
+    given = values(overrides, problems)
+    given |= {key: located(value, SWEEP) for key, value in settings.items()}
+    return resolve(file, given, problems, data_exists=data_exists)
+
+
+def read(
+    path: str | Path | None, problems: list[Problem], named: Place | None = None
+) -> ConfigFile:
+    """A config file and what it extends, unchecked; without a path, one that says nothing.
+
+    named: where that was, if in another file.
+    """
+    return ConfigFile(b"", NOTHING, ()) if path is None else files.read(Path(path), problems, named)
+
+
+def resolve(
+    file: ConfigFile,
+    given: Mapping[str, Node] = NONE,
+    problems: Sequence[Problem] = (),
+    *,
+    data_exists: bool = True,
+) -> Resolved:
+    """Check a config with values by dotted path on top, in their normal form.
+
+    Raises ConfigError with the problems that are known before and its own.
+    """
+    problems = list(problems)
+    tree = apply(file.tree or NOTHING, given)
     config = _validated(tree, problems) if file.tree else None
     if config:
-        problems += _located(_contradictions(config, data_exists), tree)
+        problems += _placed(_contradictions(config, data_exists), tree)
     if config is None or problems:
         raise ConfigError.of(_in_order(problems, file.sources))
-    warnings = tuple(_located(rules.warnings(config), tree))
+    warnings = tuple(_placed(rules.warnings(config), tree))
     return Resolved(config, dump.origins(config, tree), file.raw, warnings, tree)
 
 
@@ -72,7 +108,7 @@ def _contradictions(config: Config, data_exists: bool) -> Iterator[Finding]:
         yield from text_refusals(config.data)
 
 
-def _located(findings: Iterable[Finding], tree: Node) -> Iterator[Problem]:
+def _placed(findings: Iterable[Finding], tree: Node) -> Iterator[Problem]:
     """Each at the first of its keys that was written; the help names the line of another."""
     for finding in findings:
         places = [place for key in finding.keys if (place := _locate(tree, key))]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from moe_lab.capacity import DropOrder
@@ -50,6 +50,11 @@ class Model(Settings):
         return layer in self.moe_layers
 
 
+def _grid(*values: JsonValue) -> dict[str, JsonValue]:
+    """What `moe-lab sweep KEY` tries."""
+    return {"grid": list(values)}
+
+
 def _default(name: str) -> Any:
     return name  # the name of a method, which validation turns into its settings
 
@@ -57,25 +62,40 @@ def _default(name: str) -> Any:
 class Moe(Settings):
     """The experts and the levers against their collapse."""
 
-    n_experts: int = Field(8, ge=2, le=1024, description="Experts per MoE layer, E.")
-    top_k: int = Field(1, ge=1, le=1024, description="Experts per token, k.")
+    n_experts: int = Field(
+        8,
+        ge=2,
+        le=1024,
+        description="Experts per MoE layer, E.",
+        json_schema_extra=_grid(4, 8, 16, 32),
+    )
+    top_k: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Experts per token, k.",
+        json_schema_extra=_grid(1, 2, 4),
+    )
     alpha: float = Field(
         0.01,
         ge=0,
         le=1e6,
         description="Weight of the balance loss in the training loss; 0: measured, not trained on.",
+        json_schema_extra=_grid(0, 0.001, 0.01, 0.1, 1),
     )
     noise: float = Field(
         0.0,
         ge=0,
         le=1e6,
         description="Scale of the noise on the selection logits: its standard deviation if Gaussian; training only.",
+        json_schema_extra=_grid(0, 0.1, 0.3, 1),
     )
     capacity_factor: float | None = Field(
         None,
         gt=0,
         le=1e6,
         description="Slots per expert are ceil(factor * k * tokens / E); null: no limit.",
+        json_schema_extra=_grid(None, 1, 1.25, 2),
     )
     router: Annotated[Method, OneOf(ROUTERS)] = Field(
         _default("top_k"), validate_default=True, description="How tokens choose experts."

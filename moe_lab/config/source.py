@@ -4,6 +4,7 @@ YAML 1.2 scalars (`1e-3` is a number, `no` and `010` are strings), one document,
 duplicates, aliases or tags.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,6 +71,15 @@ def scalar(text: str) -> bool | int | float | str | None:
     if NOT_FINITE.fullmatch(text):
         return float(text.replace(".", ""))
     return text
+
+
+def located(value: Any, place: Place) -> Node:
+    """A value as JSON has it; all of it stands at one place."""
+    if isinstance(value, Mapping):
+        return Node({key: located(item, place) for key, item in value.items()}, place, place)
+    if isinstance(value, list | tuple):
+        return Node(tuple(located(item, place) for item in value), place, place)
+    return Node(value, place, place, value if isinstance(value, str) else json.dumps(value))
 
 
 def parse(text: str, locate: Locate, problems: list[Problem]) -> Node | None:

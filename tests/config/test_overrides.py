@@ -71,7 +71,7 @@ def test_source_and_path_can_be_given_in_any_order(tmp_path: Path):
         (
             "alpha=0,0.1",
             "'moe.alpha' is given several values",
-            "train takes one value, such as moe.alpha=0",
+            "this is a sweep: moe-lab sweep alpha=0,0.1",
         ),
         (
             "moe_layers=0,1",

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_lab.config import Config, load
+from moe_lab.config import Config, load, read, resolve
 from moe_lab.config.resolve import Resolved
-from moe_lab.errors import ConfigError
+from moe_lab.config.source import located
+from moe_lab.errors import ConfigError, Place
 
 calm = settings(deadline=None, max_examples=50)
 
@@ -47,6 +49,87 @@ def test_dump_shows_values_with_their_origin(tmp_path: Path, monkeypatch):
     assert "  extra: [{name: router_z, weight: 0.001}]  # x.yaml:1" in lines
     assert "  lr: 0.1  # command line" in lines
     assert "  capacity_factor: null  # default" in lines
+
+
+JSON_SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "seed": st.integers(0, 2**63 - 1),
+        "name": st.sampled_from(["null", "12", "1e-3", "a-b_c.d"]),
+        "data.domain_weights": st.none()
+        | st.lists(st.floats(1e-300, 1e300), min_size=8, max_size=8),
+        "model.moe_layers": st.sampled_from(["all", "none", [1], [0, 1]]),
+        "moe.alpha": st.floats(0, 1e6),
+        "moe.capacity_factor": st.none() | st.floats(0.5, 4),
+        "moe.router.score": st.sampled_from(["softmax", "sigmoid"]),
+        "moe.balance": st.sampled_from(
+            [
+                {"name": "switch", "scope": "sequence"},
+                {"name": "loss_free", "speed": 0.1, "rule": "sign"},
+            ]
+        ),
+        "moe.extra": st.lists(st.just({"name": "router_z", "weight": 1e-3}), max_size=1),
+        "train.grad_clip": st.none() | st.floats(0, 1e9, exclude_min=True),
+    },
+)
+
+
+def chosen(config: Config, path: str) -> object:
+    value = config.model_dump(mode="json")
+    for step in path.split("."):
+        value = value[step]
+    return value
+
+
+@calm
+@given(JSON_SETTINGS)
+def test_settings_by_path_are_what_the_config_has_at_these_paths(folder, given_settings):
+    stored = json.loads(json.dumps(given_settings))
+    config = load(None, settings=stored, data_exists=False).config
+    assert {path: chosen(config, path) for path in stored} == given_settings
+    (folder / "base.yaml").write_text(load(None, ["seed=5", "alpha=0.5"]).dump())
+    whole = {f"moe.{key}": value for key, value in config.model_dump(mode="json")["moe"].items()}
+    assert load(folder / "base.yaml", settings=whole).config.moe == config.moe
+
+
+@calm
+@given(
+    st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1),
+    st.text("a, '[{~", min_size=1),
+)
+def test_a_path_with_any_characters_is_a_setting(folder, path, label):
+    named = {"data.source": "text", "data.path": f"/x {path}, {label} {path}"}
+    first = load(None, ["source=text", f"path=/x {path}, {label} {path}"], data_exists=False).config
+    assert load(None, settings=named, data_exists=False).config == first
+    stored = {"data.source": "text", "data.path": {"a, b": "/x, y", "c.d": f"/{path}"}}
+    mapped = load(None, settings=stored, data_exists=False).config
+    again = load(
+        None, settings={**stored, "data.path": chosen(mapped, "data.path")}, data_exists=False
+    )
+    assert again.config == mapped
+
+
+def test_settings_win_over_the_file_and_the_command_line(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text(
+        "moe: {alpha: 1, top_k: 2, router: {name: top_k, renormalize: true}}"
+    )
+    asked = {"moe.alpha": 3.0, "moe.router.score": "sigmoid"}
+    resolved = load(tmp_path / "a.yaml", ["alpha=2", "noise=1"], settings=asked)
+    assert (resolved.config.moe.alpha, resolved.config.moe.noise) == (3.0, 1.0)
+    assert resolved.config.moe.router.options["renormalize"] is True
+    assert resolved.config.moe.router.options["score"] == "sigmoid"
+    assert resolved.origins["moe.alpha"] == "sweep"
+
+
+def test_a_file_that_is_read_once_is_checked_with_many_values(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("seed: 3")
+    file = read(tmp_path / "a.yaml", [])
+    place = Place("there")
+    alphas = [resolve(file, {"moe.alpha": located(value, place)}) for value in (0.5, 2)]
+    assert [(r.config.seed, r.config.moe.alpha) for r in alphas] == [(3, 0.5), (3, 2.0)]
+    with pytest.raises(ConfigError, match=r"'moe.alpha': -1 is outside") as caught:
+        resolve(file, {"moe.alpha": located(-1, place)})
+    assert caught.value.problems[0].place == place
 
 
 def reloaded(folder: Path, resolved: Resolved) -> Config:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from moe_lab.config import Config, Method, json_schema, load
-from moe_lab.config.keys import leaves
+from moe_lab.config.keys import grids, leaves
 from moe_lab.config.source import parse
 from moe_lab.errors import Place
 from moe_lab.registry import BALANCERS, ROUTERS
@@ -64,6 +64,18 @@ def test_the_keys_of_the_product_can_all_be_set():
     assert len([path for path in leaves() if not path.startswith(options)]) == 58
     assert {"name", "data.path", "moe.router", "moe.router.renormalize"} <= set(leaves())
     assert not {"moe", "moe.router.name", "interventions"} & set(leaves())
+
+
+def test_the_levers_of_the_collapse_have_a_default_grid():
+    assert {key.rpartition(".")[2]: values for key, values in grids().items()} == {
+        "alpha": [0, 0.001, 0.01, 0.1, 1],
+        "noise": [0, 0.1, 0.3, 1],
+        "capacity_factor": [None, 1, 1.25, 2],
+        "top_k": [1, 2, 4],
+        "n_experts": [4, 8, 16, 32],
+    }
+    moe = json_schema()["$defs"]["Moe"]["properties"]
+    assert {f"moe.{key}" for key, field in moe.items() if "grid" in field} == set(grids())
 
 
 def plain(path: Path) -> Any:
