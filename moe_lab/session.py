@@ -15,12 +15,14 @@ from moe_lab.errors import ConfigError, DivergedError, OutOfMemoryError
 from moe_lab.experiment import Experiment, build
 from moe_lab.loop import fit
 from moe_lab.progress import Reporter
-from moe_lab.report.references import found_in, losses
+from moe_lab.report.outcomes import reached
+from moe_lab.report.references import found_in
 from moe_lab.rows import headers
 from moe_lab.signals import StopRequest
 from moe_lab.store import layout
+from moe_lab.store.folders import refuse_existing, resume_command
 from moe_lab.store.read import StoredRun
-from moe_lab.store.run import Run, refuse_existing, resume_command
+from moe_lab.store.run import Run
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def missing_references(directory: Path) -> list[Resolved]:
     path = directory / layout.RESOLVED
     asked = references.settings(config.load(path).config)
     role = StoredRun(directory).record["role"]
-    there = losses(role, found_in(directory.resolve().parent))
+    there = found_in(directory.resolve().parent).losses(role)
     return [
         config.load(path, list(changes)) for name, changes in asked.items() if name not in there
     ]
@@ -109,14 +111,15 @@ def _go(
     reporter.start(str(run.directory), done, steps)
     with StopRequest() as stop, _endings(run), _memory_errors():
         fit(experiment, run, done=done, elapsed_s=elapsed_s, stop=stop, reporter=reporter)
+        if run.step == steps:
+            run.event("finish", step=steps)
+            run.finish(_summary(experiment, run))
     if stop.signal and run.step < steps:
         run.event("stop", signal=stop.signal.name, step=run.step)
         run.status("stopped", reason=stop.signal.name)
         command = resume_command(run.directory)
         reporter.say(f"stopped after step {run.step}; go on with: {command}")
         return Outcome(run.directory, stop.exit_code)
-    run.event("finish", step=steps)
-    run.finish(_summary(experiment))
     return Outcome(run.directory)
 
 
@@ -163,6 +166,7 @@ def _record(experiment: Experiment) -> dict[str, Any]:
         "threads": settings.train.threads,
         "device": experiment.device.type,
         "steps": settings.train.steps,
+        "config": settings.model_dump(mode="json"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "parameters": {
             "total": sum(parameters.values()),
@@ -181,7 +185,11 @@ def _record(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _summary(experiment: Experiment) -> dict[str, Any]:
-    """summary.json: each layer's verdict; every other number is in the tables."""
+def _summary(experiment: Experiment, run: Run) -> dict[str, Any]:
+    """summary.json: each layer's verdict, and what the tables say, by which runs are compared."""
     layers = {str(layer): watch.outcome() for layer, watch in experiment.watches.items()}
-    return {"steps": experiment.config.train.steps, "layers": layers}
+    return {
+        "steps": experiment.config.train.steps,
+        "layers": layers,
+        "outcomes": reached(run.directory),
+    }

@@ -1,6 +1,7 @@
 """What several test files build: records of routing, small models and small runs."""
 
 import csv
+import json
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -145,6 +146,15 @@ def results(directory: Path) -> dict[str, bytes]:
     arrays = sorted((directory / "router").iterdir())
     paths = [*tables, *arrays, *(newest / name for name in names)]
     return {path.name: path.read_bytes() for path in paths}
+
+
+def earlier(run: Path) -> Path:
+    """Makes a finished run one of the first version, which stored neither its settings as JSON nor its outcomes."""
+    for name, key in (("run.json", "config"), ("summary.json", "outcomes")):
+        stored = json.loads((run / name).read_text())
+        del stored[key]
+        (run / name).write_text(json.dumps(stored))
+    return run
 
 
 class SignalAt(Silent):

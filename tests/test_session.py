@@ -69,6 +69,14 @@ def test_summary_json_holds_each_layers_verdict(finished: Path):
         assert (layer["onsets"], layer["recoveries"]) == ([], [])
 
 
+def test_a_resumed_run_stores_what_an_undisturbed_one_does(finished: Path, stopped: Path):
+    session.resume(stopped, reporter=Silent())
+    resumed, undisturbed = (StoredRun(run).summary for run in (stopped, finished))
+    for summary in (resumed, undisturbed):
+        del summary["outcomes"]["tokens_per_s"]
+    assert resumed == undisturbed
+
+
 def test_a_collapse_is_an_event(train_run: TrainRun):
     run = StoredRun(train_run("steps=60", "init_tilt=50", "moe_layers=[1]"))
     collapse = {key: value for key, value in run.events[1].items() if key != "time"}

@@ -13,6 +13,7 @@ from moe_lab import columns, machine
 from moe_lab.errors import ConfigError
 from moe_lab.metrics import DeadWindow, LoadWatch, deaths
 from moe_lab.model import ALWAYS_MEASURED
+from moe_lab.report.outcomes import reached
 from moe_lab.rows import over_layers, watch_step, write_layer
 from moe_lab.store.run import Run
 from moe_lab.tally import Reading
@@ -70,7 +71,8 @@ class Recording:
                 run.event("finish", step=self.step)
                 layers = {str(layer): watch.outcome() for layer, watch in self._watches.items()}
                 run.step = self.step
-                run.finish({"steps": self.step, "layers": layers})
+                found = reached(run.directory)
+                run.finish({"steps": self.step, "layers": layers, "outcomes": found})
 
     def fail(self, error: BaseException) -> None:
         """The loop was left by an exception; Ctrl-C stops it, all else is a failure."""

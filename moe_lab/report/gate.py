@@ -14,7 +14,6 @@ from moe_lab.report.layers import PLACE, declared, last_evaluation, measured, pl
 from moe_lab.report.pages import Note, Part, Sheet
 from moe_lab.report.render import cell
 from moe_lab.report.rules import Rule
-from moe_lab.report.summary import state
 from moe_lab.store.read import StoredRun
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def check(directory: Path, asked: Sequence[Rule], baseline: Path | None = None) 
     if reference is not None:
         rules.refuse_unknown([rule for rule in asked if rule.needs_baseline], reference.values)
     results = tuple(_judged(rule, seen, reference) for rule in asked)
-    return Gate(str(directory), state(run), _warnings(run, seen), results)
+    return Gate(str(directory), run.state, _warnings(run, seen), results)
 
 
 def known_names(n_experts: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -182,7 +181,7 @@ def _reason(rule: Rule, seen: Seen) -> str:
 
 
 def _warnings(run: StoredRun, seen: Seen) -> tuple[str, ...]:
-    found = state(run)
+    found = run.state
     if found == "finished":
         return ()
     return (f"{run.directory} is {found} at step {seen.step}: it is gated on what it has",)

@@ -1,4 +1,4 @@
-"""The runs of a folder at a glance: of each no more is read than three small files and the end of a table."""
+"""The runs and sweeps of a folder at a glance: a run is read from three small files and the end of a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from pathlib import Path
 from moe_lab.errors import ArtefactError, ConfigError
 from moe_lab.metrics import GRAVITY
 from moe_lab.report.pages import Note, Part, Sheet
-from moe_lab.report.summary import state
 from moe_lab.store import layout
 from moe_lab.store.read import StoredRun
+from moe_lab.store.sweep import FAILURES, StoredSweep, is_sweep
 from moe_lab.store.tables import last_row
 
 HEADER = ("run", "state", "steps", "verdict", "lm_loss", "gap", "age")
@@ -29,6 +29,7 @@ class Entry:
     lm_loss: float | None = None  # of the last evaluation, as is gap
     gap: float | None = None
     created: str = ""  # ISO 8601, UTC
+    counted: str = "steps"  # of a sweep: runs
     reason: str | None = None
 
 
@@ -55,7 +56,9 @@ def parts(found: Sequence[Entry], now: datetime) -> list[Part]:
 
 def _entry(directory: Path) -> Entry:
     try:
-        return _read(StoredRun(directory))
+        return (
+            _sweep(StoredSweep(directory)) if is_sweep(directory) else _read(StoredRun(directory))
+        )
     except ArtefactError as error:
         return Entry(directory.name, reason=str(error))
 
@@ -63,10 +66,10 @@ def _entry(directory: Path) -> Entry:
 def _read(run: StoredRun) -> Entry:
     status, summary = run.status, run.summary or {}
     verdicts = [layer["verdict"] for layer in summary.get("layers", {}).values()]
-    last = last_row(layout.table(run.directory, "eval"))
+    last = run.outcomes or last_row(layout.table(run.directory, "eval"))
     return Entry(
         name=run.name,
-        state=state(run),
+        state=run.state,
         step=status["step"],
         steps=run.record.get("steps"),
         verdict=max(verdicts, key=GRAVITY.index, default=None),
@@ -76,13 +79,29 @@ def _read(run: StoredRun) -> Entry:
     )
 
 
-def _number(cell: str | None) -> float | None:
-    return float(cell) if cell else None
+def _sweep(sweep: StoredSweep) -> Entry:
+    states = [found.state for found in sweep.states().values()]
+    finished, failed = states.count("finished"), sum(states.count(state) for state in FAILURES)
+    over = f"{failed} failed" if failed else "finished"
+    return Entry(
+        name=sweep.name,
+        state=over if finished + failed == len(states) else "unfinished",
+        step=finished,
+        steps=len(states),
+        created=sweep.created,
+        counted="runs",
+    )
+
+
+def _number(value: float | str | None) -> float | None:
+    """A blank cell is None."""
+    return None if value in (None, "") else float(value)
 
 
 def _row(entry: Entry, now: datetime) -> tuple[object, ...]:
     age = _age((now - datetime.fromisoformat(entry.created)).total_seconds())
     steps = f"{entry.step}" + (f"/{entry.steps}" if entry.steps else "")
+    steps += " runs" if entry.counted == "runs" else ""
     return entry.name, entry.state, steps, entry.verdict, entry.lm_loss, entry.gap, age
 
 

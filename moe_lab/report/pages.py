@@ -7,6 +7,7 @@ from typing import Any
 
 from moe_lab.report import compare, replicates
 from moe_lab.report.layers import LAST
+from moe_lab.report.outcomes import SHOWN, Glance
 
 Summary = dict[str, Any]
 ONE_RUN = "One seed is an anecdote: a difference between two runs carries no interval."
@@ -17,6 +18,11 @@ READING = (
     "or without any evaluation the same mean."
 )
 THIS = "this run"
+SIDE_BY_SIDE = 6  # runs; more of them stand below each other, with their main outcomes
+MAIN = (
+    *("verdict", "worst_layer", "n_eff", "lm_loss", "gap"),
+    *("cv_worst", "max_violation", "dead_experts"),
+)
 NOTES = {
     "gap": "exact mean KL divergence from the Bayes predictor",
     "nmi": "1: the expert tells the domain",
@@ -44,7 +50,8 @@ Part = Note | Sheet
 
 def one(summary: Summary, layers: Collection[int] | None = None) -> Iterator[Part]:
     """A single run; of its MoE layers all, or the given ones."""
-    yield Note(f"{summary['name']}: {_verdict(summary)}  ({_progress(summary)})", heading=True)
+    progress = _progress(*(summary[key] for key in ("state", "step", "steps")))
+    yield Note(f"{summary['name']}: {_verdict(summary)}  ({progress})", heading=True)
     evidence = [c for c in summary["evidence"] if layers is None or c["layer"] in layers]
     if evidence:
         yield Note("\n".join(f"  {course['sentence']}" for course in evidence))
@@ -63,26 +70,42 @@ def one(summary: Summary, layers: Collection[int] | None = None) -> Iterator[Par
     yield _pairs("provenance", dict(compare.flat(summary["provenance"])))
 
 
-def several(summaries: Sequence[Summary]) -> Iterator[Part]:
-    """Runs side by side: first what was asked of them, then what came of it."""
-    runs = list(summaries)
+def several(runs: Sequence[Glance]) -> Iterator[Part]:
+    """Runs compared: first what was asked of them, then what came of it."""
     if replicates.are_replicated(runs):
         header, rows = replicates.rows(runs)
         yield Sheet(header, tuple(rows))
         yield Note(replicates.READING)
         return
+    yield _side_by_side(runs) if len(runs) <= SIDE_BY_SIDE else _below_each_other(runs)
+    yield Note(ONE_RUN)
+
+
+def _side_by_side(runs: Sequence[Glance]) -> Sheet:
     asked = compare.differences(runs)
-    outcomes = [compare.outcomes(run) for run in runs]
-    yield Sheet(
-        ("", *(run["name"] for run in runs)),
+    return Sheet(
+        ("", *(run.name for run in runs)),
         (
-            ("steps", *map(_progress, runs)),
+            ("steps", *(_progress(run.state, run.step, run.steps) for run in runs)),
             *((key, *values) for key, values in asked.items()),
             (),
-            *((name, *(found[name] for found in outcomes)) for name in outcomes[0]),
+            *((words, *(run.values[name] for run in runs)) for name, words in SHOWN.items()),
         ),
     )
-    yield Note(ONE_RUN)
+
+
+def _below_each_other(runs: Sequence[Glance]) -> Sheet:
+    asked = compare.differences(runs)
+    rows = (
+        (
+            run.name,
+            "finished" if run.state == "finished" else _progress(run.state, run.step, run.steps),
+            *(values[i] for values in asked.values()),
+            *(run.values[name] for name in MAIN),
+        )
+        for i, run in enumerate(runs)
+    )
+    return Sheet(("run", "state", *asked, *(SHOWN[name].strip() for name in MAIN)), tuple(rows))
 
 
 def layered(summary: Summary, layers: Collection[int] | None = None) -> list[Sheet]:
@@ -122,9 +145,8 @@ def _verdict(summary: Summary) -> str:
     return summary["verdict"] or ("-" if dense else "no verdict yet")
 
 
-def _progress(summary: Summary) -> str:
-    steps = summary["steps"]
-    return f"{summary['state']}, {summary['step']}" + (f" of {steps}" if steps else " steps")
+def _progress(state: str, step: int, steps: int | None) -> str:
+    return f"{state}, {step}" + (f" of {steps}" if steps else " steps")
 
 
 def _loss(loss: dict[str, Any]) -> Sheet:

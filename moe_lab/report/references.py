@@ -4,8 +4,9 @@ The loss is lm_loss on the same held-out tokens. The gap would not do: it is the
 told the domain, and grows when a router that is told it makes the model know more than that.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from moe_lab.store.read import StoredRun, is_finished
 from moe_lab.store.tables import last_row
 
 WORST, BEST = "single", "domain"  # between which efficiency is measured
+DENSE = "dense"
 
 
 @dataclass(frozen=True)
@@ -25,20 +27,46 @@ class Reference:
     lm_loss: float  # of the last evaluation
 
 
-def found_in(runs_dir: Path) -> list[Reference]:
+@dataclass(frozen=True)
+class References:
+    """The finished reference runs of a folder."""
+
+    runs: tuple[Reference, ...] = ()
+
+    def losses(self, role: Mapping[str, Any]) -> dict[str, float]:
+        """The loss of each reference that a run with this role can be compared with, by assignment."""
+        fitting = (self._by_key.get(_key(role, dense=dense), {}) for dense in (False, True))
+        return {name: loss for losses in fitting for name, loss in losses.items()}
+
+    def rho(self, role: Mapping[str, Any] | None, loss: float | None) -> float | None:
+        """Routing efficiency of a run; None for one without a loss or of a version, or loop, that gives no role."""
+        return None if role is None or loss is None else efficiency(loss, self.losses(role))
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, ...], dict[str, float]]:
+        found: dict[tuple[str, ...], dict[str, float]] = {}
+        for reference in self.runs:
+            name = str(reference.role["reference"])
+            key = _key(reference.role, dense=name == DENSE)
+            found.setdefault(key, {})[name] = reference.lm_loss
+        return found
+
+
+NONE = References()
+
+
+def beside(directories: Sequence[Path]) -> list[References]:
+    """What lies beside each run; every folder is searched once."""
+    folders = [directory.resolve().parent for directory in directories]
+    known = {folder: found_in(folder) for folder in dict.fromkeys(folders)}
+    return [known[folder] for folder in folders]
+
+
+def found_in(runs_dir: Path) -> References:
     """The finished reference runs of a folder; what cannot be read is none."""
-    beside = (path for path in runs_dir.iterdir() if not path.name.startswith("."))
-    read = (_read(path) for path in sorted(beside) if path.is_dir() and is_finished(path))
-    return [reference for reference in read if reference]
-
-
-def losses(role: Mapping[str, Any], references: Iterable[Reference]) -> dict[str, float]:
-    """The loss of each reference that a run with this role can be compared with, by assignment."""
-    return {
-        str(reference.role["reference"]): reference.lm_loss
-        for reference in references
-        if _matches(role, reference.role)
-    }
+    shown = (path for path in runs_dir.iterdir() if not path.name.startswith("."))
+    read = (_read(path) for path in sorted(shown) if path.is_dir() and is_finished(path))
+    return References(tuple(reference for reference in read if reference))
 
 
 def efficiency(loss: float, references: Mapping[str, float]) -> float | None:
@@ -52,18 +80,20 @@ def efficiency(loss: float, references: Mapping[str, float]) -> float | None:
     return (references[WORST] - loss) / worth if worth > 0 else None
 
 
-def _matches(role: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Same data, model, seed and gates; a dense model has no gates."""
-    if other["reference"] == "dense":
-        return bool(role["comparable_dense"] == other["comparable_dense"])
-    return bool(role["comparable"] == other["comparable"] and role["gate"] == other["gate"])
+def _key(role: Mapping[str, Any], *, dense: bool) -> tuple[str, ...]:
+    """What a run shares with its references: data, model, seed and gates; a dense model has no gates."""
+    return (role["comparable_dense"],) if dense else (role["comparable"], role["gate"])
 
 
 def _read(directory: Path) -> Reference | None:
     try:
-        role = StoredRun(directory).record.get("role")
+        run = StoredRun(directory)
+        role = run.record.get("role")
         if not role or role["reference"] is None:
             return None
-        return Reference(role, float(last_row(layout.table(directory, "eval"))["lm_loss"]))
+        loss = run.outcomes.get("lm_loss")
+        if loss is None:
+            loss = last_row(layout.table(directory, "eval"))["lm_loss"]
+        return Reference(role, float(loss))
     except ArtefactError:
         return None

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moe_lab import metrics
-from moe_lab.report import diagnosis, layers, references, stability
+from moe_lab.report import diagnosis, layers, references, stability, trends
 from moe_lab.report.layers import plain
-from moe_lab.report.references import Reference
+from moe_lab.report.references import References
 from moe_lab.store.read import StoredRun
 
 if TYPE_CHECKING:
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 
 
 def summarize_all(directories: Sequence[Path]) -> list[dict[str, Any]]:
-    """The summaries of several runs; the folders they lie in are searched for references once."""
-    folders = dict.fromkeys(directory.resolve().parent for directory in directories)
-    known = {folder: references.found_in(folder) for folder in folders}
-    return [summarize(directory, known[directory.resolve().parent]) for directory in directories]
+    """The summaries of several runs."""
+    known = references.beside(directories)
+    return [summarize(*pair) for pair in zip(directories, known, strict=True)]
 
 
-def summarize(directory: Path, known: Sequence[Reference] = ()) -> dict[str, Any]:
+def summarize(directory: Path, known: References = references.NONE) -> dict[str, Any]:
     """Everything a report says about a run, finished or not, read to its last whole row.
 
     Raises ArtefactError if it is no run or a file of it is corrupt.
@@ -35,7 +34,7 @@ def summarize(directory: Path, known: Sequence[Reference] = ()) -> dict[str, Any
     return {
         "name": run.name,
         "directory": str(directory),
-        "state": state(run),
+        "state": run.state,
         "step": done,
         "steps": record.get("steps"),  # unknown to a monitor
         "verdict": worst.verdict if worst else None,
@@ -54,12 +53,6 @@ def summarize(directory: Path, known: Sequence[Reference] = ()) -> dict[str, Any
     }
 
 
-def state(run: StoredRun) -> str:
-    """The state in status.json, unless it says running and no process writes the run."""
-    state = str(run.status["state"])
-    return "interrupted" if state == "running" and not run.is_alive else state
-
-
 def _loss(evaluations: "pd.DataFrame", record: dict[str, Any]) -> dict[str, Any]:
     ladder = record["data"]["ladder"]
     if evaluations.empty:
@@ -69,14 +62,13 @@ def _loss(evaluations: "pd.DataFrame", record: dict[str, Any]) -> dict[str, Any]
 
 
 def _between(
-    evaluations: "pd.DataFrame", record: dict[str, Any], known: Sequence[Reference]
+    evaluations: "pd.DataFrame", record: dict[str, Any], known: References
 ) -> dict[str, Any]:
     """What reference runs of the same configuration and seed reached, and routing efficiency between them."""
     if "role" not in record or evaluations.empty:
         return {"references": {}, "rho": None}
-    found = references.losses(record["role"], known)
-    loss = float(evaluations["lm_loss"].iloc[-1])
-    return {"references": found, "rho": references.efficiency(loss, found)}
+    role, loss = record["role"], float(evaluations["lm_loss"].iloc[-1])
+    return {"references": known.losses(role), "rho": known.rho(role, loss)}
 
 
 def _floors(cv: "pd.DataFrame", moe: dict[str, Any]) -> dict[str, float]:
@@ -101,6 +93,7 @@ def _auxiliary(
         "balance": name,
         # a balancer without a loss is weighed by nothing
         "alpha": config["moe"]["alpha"] if f"{name}_raw" in aux else None,
+        **trends.falls(steps, aux, name),
         "aux_over_lm": plain((recent["aux_loss"] / recent["lm_loss"]).mean()),
         "router_grad_share": {str(layer): plain(value) for layer, value in shares.items()},
         "router_grad_step": int(measured["step"].max()) if len(measured) else None,

@@ -18,13 +18,17 @@ FORMULA = tuple("=+-@\t\r")  # what makes a spreadsheet compute a cell
 
 
 def to_csv(summaries: Iterable[Summary]) -> str:
-    """RFC 4180. `run` is the directory as given; numbers read back exactly, blanks are unknown, lists are JSON."""
+    """One row per number or word; `run` is the directory as given."""
+    rows = ((summary["directory"], *row) for summary in summaries for row in _rows(summary))
+    return table(HEADER, rows)
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """RFC 4180. Numbers read back exactly, blanks are unknown, lists and mappings are JSON, no text is a formula."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(HEADER)
-    for summary in summaries:
-        for row in _rows(summary):
-            writer.writerow([_cell(value) for value in (summary["directory"], *row)])
+    writer.writerow(header)
+    writer.writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 
@@ -56,7 +60,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return repr(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | dict):
         return json.dumps(value)
     text = str(value)
     risky = isinstance(value, str) and text.startswith(FORMULA)

@@ -84,9 +84,13 @@ def json_bytes(value: object) -> bytes:
 
 
 def replace_json(path: Path, value: object) -> None:
-    """Replaces a JSON file: a reader, or a power cut, finds the old one or the new one, whole."""
+    """Replaces a JSON file, as `replace` does."""
+    replace(path, json_bytes(value))
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Replaces a file: a reader, or a power cut, finds the old one or the new one, whole."""
     temporary = path.with_name(f".{path.name}.new")
-    data = json_bytes(value)
     with writing(path):
         temporary.unlink(missing_ok=True)  # left by a kill
         write_new(temporary, data)

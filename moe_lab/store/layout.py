@@ -18,6 +18,11 @@ LOCK = ".lock"
 TABLES = ("steps", "utilization", "cv", "aux_loss", "eval", "router", "timing")
 ARRAYS = "router"  # folder of what is no table
 
+SWEEP = "sweep.json"  # of a sweep's folder, as the next three: the plan, written once
+BASE = "base.yaml"  # what every run of it changes a little
+RUNS_TABLE = "runs.csv"
+POINTS_TABLE = "summary.csv"
+
 CHECKPOINTS = "checkpoints"
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"

@@ -9,6 +9,7 @@ from moe_lab import config
 from moe_lab.errors import ArtefactError, ConfigError
 from moe_lab.store import files, layout
 from moe_lab.store.arrays import Arrays, array_steps, read_arrays
+from moe_lab.store.events import read_events
 from moe_lab.store.lock import is_locked
 from moe_lab.store.tables import read_table
 
@@ -37,9 +38,25 @@ class StoredRun:
         return files.read_json(self.directory / layout.STATUS)
 
     @property
+    def state(self) -> str:
+        """The state in status.json, unless it says running and no process writes the run."""
+        state = str(self.status["state"])
+        return "interrupted" if state == "running" and not self.is_alive else state
+
+    @property
     def summary(self) -> dict[str, Any] | None:
         """summary.json; None if the run has not finished."""
-        return files.read_json(self.directory / layout.SUMMARY) if self.is_finished else None
+        return self._summary if self.is_finished else None
+
+    @property
+    def outcomes(self) -> dict[str, Any]:
+        """What a finished run came to, of summary.json; empty for any other, and where an earlier version wrote it."""
+        found = (self.summary or {}).get("outcomes")
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
+        return files.read_json(self.directory / layout.SUMMARY)  # written once
 
     @property
     def is_recorded(self) -> bool:
@@ -48,12 +65,16 @@ class StoredRun:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Every setting that the run was made with, nested as in the config file.
+        """Every setting that the run was made with, nested as in the config file; of another's loop what is known.
 
-        Of a run of somebody else's loop, what run.json has of them.
+        In one form, whatever it is read from: keys in alphabetical order, lists as tuples.
         """
-        if self.is_recorded:
-            return dict(self.record["config"])
+        stored = self.record.get("config")
+        settings: dict[str, Any] = _normal(self._resolved() if stored is None else stored)
+        return settings
+
+    def _resolved(self) -> dict[str, Any]:
+        """The settings of a run of an earlier version, whose run.json has none."""
         path = self.directory / layout.RESOLVED
         try:  # the run is past: its text may be gone
             return config.load(path, data_exists=False).config.model_dump()
@@ -80,11 +101,7 @@ class StoredRun:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The lines of events.jsonl, without a torn last one; none if there is no such file."""
-        path = self.directory / layout.EVENTS
-        if not path.exists():
-            return []
-        lines = files.read_regular(path).split(b"\n")[:-1]
-        return [files.parse_json(line, path) for line in lines]
+        return read_events(self.directory)
 
     @property
     def is_finished(self) -> bool:
@@ -100,6 +117,12 @@ class StoredRun:
 def is_finished(directory: Path) -> bool:
     """Whether the run went to its end: its summary is written last."""
     return os.path.lexists(directory / layout.SUMMARY)
+
+
+def _normal(settings: Any) -> Any:
+    if isinstance(settings, dict):
+        return {key: _normal(settings[key]) for key in sorted(settings)}
+    return tuple(map(_normal, settings)) if isinstance(settings, list | tuple) else settings
 
 
 def read_record(directory: Path) -> dict[str, Any]:

@@ -1,26 +1,23 @@
 """A run being written: its lock, its open tables and everything that is put into its folder."""
 
-import errno
-import itertools
-import json
 import os
-import shlex
 import shutil
 import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_lab.errors import ArtefactError, ConfigError
+from moe_lab.errors import ArtefactError
 from moe_lab.store import files, layout
 from moe_lab.store.arrays import cut_arrays, write_arrays
 from moe_lab.store.commit import State, clear_leftovers, newest_commit, write_commit
+from moe_lab.store.events import append_event, cut_torn_event, now
+from moe_lab.store.folders import publish
 from moe_lab.store.lock import Lock
 from moe_lab.store.read import read_record
 from moe_lab.store.tables import TableWriter, create_table
@@ -81,7 +78,7 @@ class Run:
                 write_commit(new, state, csv_bytes, keep=1)
             step = state.step if state else 0
             _write_status(new, "running", step=step)  # syncs the names of all these files
-            directory = _publish(new, runs_dir / name, exact=exact)
+            directory = publish(new, runs_dir / name, exact=exact)
             undo.pop_all()
         return cls(directory, lock, csv_bytes, step)
 
@@ -99,7 +96,7 @@ class Run:
             commit = newest_commit(directory)
             _check_lengths(directory, commit.csv_bytes)
             cut_arrays(directory, commit.state.step)
-            _cut_torn_line(directory / layout.EVENTS)
+            cut_torn_event(directory)
             run = cls(directory, lock, commit.csv_bytes, commit.state.step)
             undo.pop_all()
         run.skipped = commit.skipped
@@ -134,8 +131,7 @@ class Run:
 
     def event(self, kind: str, **details: Any) -> None:
         """Adds a line to events.jsonl, with the time."""
-        line = json.dumps({"time": _now(), "kind": kind, **details}, allow_nan=False)
-        files.append(self.directory / layout.EVENTS, (line + "\n").encode())
+        append_event(self.directory, kind, **details)
 
     def status(self, condition: Condition, **details: Any) -> None:
         """Replaces status.json; `step` is the last committed one unless given."""
@@ -166,52 +162,12 @@ class Run:
         self._lock.close()
 
 
-def refuse_existing(directory: Path) -> None:
-    """Raises ConfigError if a run's name is taken; for a check before any work is done."""
-    if os.path.lexists(directory):
-        raise ConfigError(
-            f"{directory} already exists",
-            help=f"choose another --name, or go on with it: {resume_command(directory)}",
-        )
-
-
-def resume_command(directory: Path) -> str:
-    """What a person types to go on with a run."""
-    return shlex.join(["moe-lab", "resume", str(directory)])
-
-
-def _publish(new: Path, wanted: Path, *, exact: bool) -> Path:
-    """Renames the prepared folder to the first free name, durably."""
-    target = wanted
-    numbers = itertools.count(2)
-    while not _renamed(new, target):
-        if exact:
-            refuse_existing(target)
-        target = wanted.with_name(f"{wanted.name}-{next(numbers)}")
-    files.sync_folder(wanted.parent)
-    return target
-
-
-def _renamed(new: Path, target: Path) -> bool:
-    """False if the name is taken, even at the last moment: rename replaces no folder with files."""
-    if os.path.lexists(target):  # rename would replace an empty folder
-        return False
-    with files.writing(target):
-        try:
-            new.rename(target)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                return False
-            raise
-    return True
-
-
 def _identified(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {"schema": layout.SCHEMA, "id": str(uuid.uuid4()), "created": _now(), **record}
+    return {"schema": layout.SCHEMA, "id": str(uuid.uuid4()), "created": now(), **record}
 
 
 def _write_status(directory: Path, condition: Condition, **details: Any) -> None:
-    status = {"schema": layout.SCHEMA, "state": condition, "pid": os.getpid(), "time": _now()}
+    status = {"schema": layout.SCHEMA, "state": condition, "pid": os.getpid(), "time": now()}
     files.replace_json(directory / layout.STATUS, {**status, **details})
 
 
@@ -222,15 +178,3 @@ def _check_lengths(directory: Path, csv_bytes: Mapping[str, int]) -> None:
         size = path.stat().st_size if path.is_file() else 0
         if size < committed:
             raise ArtefactError(f"{path} has {size} bytes; its checkpoint counted {committed}")
-
-
-def _cut_torn_line(path: Path) -> None:
-    """A kill in the middle of a line must not fuse it with the next one."""
-    if path.exists():
-        whole = files.read_regular(path).rfind(b"\n") + 1
-        with files.writing(path):
-            os.truncate(path, whole)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -9,6 +9,7 @@ from conftest import rows
 from moe_lab.errors import ConfigError
 from moe_lab.frames import load_run
 from moe_lab.monitor import RouterMonitor
+from moe_lab.report.outcomes import reached
 
 from .conftest import record, tokens
 
@@ -52,6 +53,7 @@ def test_a_loop_that_ends_is_finished_with_verdicts(toy, watch):
     summary = json.loads((directory / "summary.json").read_text())
     assert summary["steps"] == 1
     assert summary["layers"]["0"]["verdict"] in ("balanced", "skewed")
+    assert summary["outcomes"] == reached(directory)
     assert json.loads((directory / "status.json").read_text())["state"] == "finished"
 
 

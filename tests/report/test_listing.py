@@ -1,8 +1,11 @@
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from conftest import earlier
 
-from moe_lab.report.listing import Entry, parts
+from moe_lab.report.listing import Entry, entries, parts
 from moe_lab.report.pages import Note, Sheet
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
@@ -34,6 +37,12 @@ def test_an_age_is_in_the_largest_unit_of_which_there_is_one(ago: dict[str, floa
 
 def test_a_clock_that_was_put_back_is_no_error():
     assert age(seconds=-5) == "-5 s"
+
+
+def test_a_run_of_an_earlier_version_is_listed_alike(finished: Path, tmp_path: Path):
+    earlier(Path(shutil.copytree(finished, tmp_path / "small")))
+    assert entries(tmp_path) == entries(finished.parent)
+    assert entries(tmp_path)[0].gap is not None
 
 
 def test_what_could_not_be_read_stands_below():

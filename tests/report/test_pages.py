@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from moe_lab.report import pages
+from moe_lab.report.outcomes import Glance
 from moe_lab.report.pages import Note, Sheet
 from moe_lab.report.summary import summarize
 
@@ -54,6 +55,32 @@ def test_a_model_without_experts_has_a_dash_and_one_without_a_step_no_verdict(
     assert next(pages.one(dense)) == Note("small: -  (finished, 10 of 10)", heading=True)
     young = {**dense, "loss": {"ladder": []}}
     assert "no verdict yet" in next(pages.one(young)).text
+
+
+def table_of(found: dict[str, Any], number: int) -> Sheet:
+    runs = [Glance.of({**found, "name": f"run-{i}"}) for i in range(number)]
+    sheet_, note = pages.several(runs)
+    assert note == Note(pages.ONE_RUN)
+    assert isinstance(sheet_, Sheet)
+    return sheet_
+
+
+def test_a_few_runs_stand_side_by_side_and_many_below_each_other(found: dict[str, Any]):
+    few, many = table_of(found, pages.SIDE_BY_SIDE), table_of(found, pages.SIDE_BY_SIDE + 1)
+    assert few.header == ("", *(f"run-{i}" for i in range(pages.SIDE_BY_SIDE)))
+    assert [row[0] for row in many.rows] == [f"run-{i}" for i in range(pages.SIDE_BY_SIDE + 1)]
+    shown = dict(zip(many.header, many.rows[0], strict=True))
+    assert (shown.pop("run"), shown.pop("state")) == ("run-0", "finished")
+    beside = {row[0].strip(): row[1] for row in few.rows if row}
+    assert shown.items() <= beside.items()
+    assert len(shown) == len(pages.MAIN)  # no setting differs
+
+
+def test_a_setting_that_differs_is_a_column_of_many_runs(found: dict[str, Any]):
+    configs = ({**found["config"], "moe": {**found["config"]["moe"], "alpha": i}} for i in range(9))
+    (sheet_, _) = pages.several([Glance.of({**found, "config": config}) for config in configs])
+    assert sheet_.header[:3] == ("run", "state", "moe.alpha")
+    assert [row[2] for row in sheet_.rows] == list(range(9))
 
 
 def test_the_worst_layers_are_those_of_lowest_n_eff():

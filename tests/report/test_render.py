@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from moe_lab.report import pages, render
+from moe_lab.report.outcomes import Glance
 from moe_lab.report.summary import summarize
 
 
@@ -16,7 +17,7 @@ def shown(*summaries: dict[str, Any], width: int = render.UNLIMITED) -> str:
     if len(summaries) == 1:
         render.one(summaries[0], console)
     else:
-        render.show(pages.several(summaries), console)
+        render.show(pages.several([Glance.of(summary) for summary in summaries]), console)
     return out.getvalue()
 
 
@@ -88,6 +89,17 @@ def test_runs_stand_side_by_side_with_what_differs(found: dict[str, Any]):
     assert "d_model" not in text
     assert cells(text, "worst layer")[1:] == [str(found["worst_layer"])] * 2
     assert pages.ONE_RUN in text
+
+
+def test_rows_drawn_at_once_look_as_if_drawn_one_by_one(found: dict[str, Any]):
+    rows = ((), ("a", 1.0, ""), ("界", None, "x"), (), ("  b ", "", ""), ())
+    sheets = [pages.Sheet(("", "one", "two"), rows), pages.Sheet(("none",), ())]
+    parts = [*sheets, *pages.one(found), *pages.several([Glance.of(found)] * 9)]
+    for sheet in (part for part in parts if isinstance(part, pages.Sheet)):
+        one_by_one, at_once = io.StringIO(), io.StringIO()
+        Console(file=one_by_one, width=1000).print(render._table(sheet))
+        render.show([sheet], Console(file=at_once, width=1000))
+        assert at_once.getvalue() == one_by_one.getvalue()
 
 
 @pytest.mark.parametrize("number", [2, 3, 12])

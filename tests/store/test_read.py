@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from moe_lab.config import load
 from moe_lab.errors import ArtefactError
 from moe_lab.store import StoredRun, is_finished
 
@@ -83,6 +84,17 @@ def test_settings_are_nested_as_in_the_config_file(runs: Path) -> None:
     assert settings["name"] == "x"
     assert settings["moe"]["alpha"] == 0.5
     assert settings["moe"]["top_k"] == 1  # the default
+
+
+def test_settings_read_the_same_from_run_json_as_from_the_config_file(runs: Path) -> None:
+    text = "name: x\nmodel: {moe_layers: [1]}\nmoe: {extra: [{weight: 1.0, name: router_z}]}\n"
+    new_run(runs, resolved=text).close()
+    written = load(runs / "x/resolved.yaml").config.model_dump(mode="json")
+    new_run(runs, resolved="", record={"seed": 3, "config": written}).close()
+    found = StoredRun(runs / "x-2").config
+    assert found == StoredRun(runs / "x").config
+    assert str(found) == str(StoredRun(runs / "x").config)  # in the same order
+    assert found["model"]["moe_layers"] == (1,)
 
 
 @pytest.mark.parametrize("content", [None, "", "moe: {alpha: often}", "\0"])

@@ -1,0 +1,50 @@
+"""A folder under its name: whole, or not at all, and never in place of another."""
+
+import errno
+import itertools
+import os
+import shlex
+from pathlib import Path
+
+from moe_lab.errors import ConfigError
+from moe_lab.store import files
+
+
+def refuse_existing(directory: Path) -> None:
+    """Raises ConfigError if a run's name is taken; for a check before any work is done."""
+    if os.path.lexists(directory):
+        raise ConfigError(
+            f"{directory} already exists",
+            help=f"choose another --name, or go on with it: {resume_command(directory)}",
+        )
+
+
+def resume_command(directory: Path) -> str:
+    """What a person types to go on with a run."""
+    return shlex.join(["moe-lab", "resume", str(directory)])
+
+
+def publish(new: Path, wanted: Path, *, exact: bool) -> Path:
+    """Renames the prepared folder to the first free name, durably."""
+    target = wanted
+    numbers = itertools.count(2)
+    while not _renamed(new, target):
+        if exact:
+            refuse_existing(target)
+        target = wanted.with_name(f"{wanted.name}-{next(numbers)}")
+    files.sync_folder(wanted.parent)
+    return target
+
+
+def _renamed(new: Path, target: Path) -> bool:
+    """False if the name is taken, even at the last moment: rename replaces no folder with files."""
+    if os.path.lexists(target):  # rename would replace an empty folder
+        return False
+    with files.writing(target):
+        try:
+            new.rename(target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                return False
+            raise
+    return True
