@@ -2,4 +2,5 @@
 
 from moe_lab.cli import app
 
-app()
+if __name__ == "__main__":  # the workers of a sweep import it, too
+    app()

@@ -1,6 +1,7 @@
 """A run's tables as tidy pandas frames, for notebooks and scripts."""
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,8 @@ class RunFrames(os.PathLike[str]):
 
     def describe(self, table: str) -> pd.DataFrame:
         """Unit, meaning and better direction of each column of a frame, by its name; KeyError for no such frame."""
-        declared = pd.DataFrame([vars(column) for column in self._columns()[table]])
-        described = declared.set_index("name")
-        return described.loc[described.index.isin(getattr(self, table).columns)]
+        declared = described(self._columns()[table])
+        return declared.loc[declared.index.isin(getattr(self, table).columns)]
 
     def _columns(self) -> dict[str, tuple[columns.Column, ...]]:
         losses = [name for name in map(str, self.aux_loss) if name.endswith("_raw")]
@@ -137,3 +137,8 @@ class RunFrames(os.PathLike[str]):
             domains=self.record["data"]["domains"],
         )
         return {**tables, "loads": columns.LOADS, "stability": columns.STABILITY}
+
+
+def described(declared: Sequence[columns.Column]) -> pd.DataFrame:
+    """Unit, meaning and better direction of columns, by their names."""
+    return pd.DataFrame([vars(column) for column in declared]).set_index("name")

@@ -102,7 +102,7 @@ MUTANTS = (
     Mutant("references.py", "del shared[\"model\"][\"moe_layers\"]", "pass", "test_references.py"),
     Mutant("report/references.py", "references[WORST] - loss", "loss - references[BEST]", "report/test_references.py"),
     Mutant("report/references.py", "and role[\"gate\"] == other[\"gate\"]", "", "report/test_references.py"),
-    Mutant("report/replicates.py", "if seed in first)", ")", "report/test_replicates.py"),
+    Mutant("report/replicates.py", "if seed in arm]", "]", "report/test_replicates.py"),
     Mutant("statistics.py", "ddof=1", "ddof=0", "test_statistics.py"),
     Mutant("store/arrays.py", "if later > step:", "if later >= step:", "store"),
     Mutant("feed_forward.py", "F.silu(gate) * value", "gate * F.silu(value)", "test_feed_forward.py"),

@@ -116,4 +116,4 @@ def test_the_names_of_the_door_are_found_and_no_others():
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == ["[True, True, True, True]", "False"]
+    assert done.stdout.splitlines() == ["[True, True, True, True, True, True]", "False"]

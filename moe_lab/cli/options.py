@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,26 @@ Settings = Annotated[
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run's directory.")]
 RunsDir = Annotated[Path, typer.Option(envvar="MOE_LAB_RUNS", help="Where runs are put.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ProgressMode = Literal["auto", "live", "plain", "json", "none"]
+Progress = Annotated[
+    ProgressMode,
+    typer.Option(
+        envvar="MOE_LAB_PROGRESS",
+        help="On stderr: a live view, plain lines, JSON lines or nothing; auto: live on a terminal.",
+    ),
+]
+Jobs = Annotated[
+    str,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="auto|N",
+        help="Runs of a sweep at a time; auto: one per core, or per GPU.",
+    ),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Try runs of a sweep again that have failed before.")
+]
 FAIL_ON = (
     "Fail, with exit code 3, if any layer's last evaluation meets this: collapse, skew, or "
     "NAME (> >= < <=) LIMIT, where LIMIT is a number or baseline [(* + -) number]. Repeatable."

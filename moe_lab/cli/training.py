@@ -1,20 +1,21 @@
 """train and resume."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from moe_lab.cli.door import app
-from moe_lab.cli.options import FAIL_ON, RunDirectory, RunsDir, Settings, split, warn
-
-Progress = Annotated[
-    Literal["auto", "live", "plain", "json", "none"],
-    typer.Option(
-        envvar="MOE_LAB_PROGRESS",
-        help="On stderr: a live view, plain lines, JSON lines or nothing; auto: live on a terminal.",
-    ),
-]
+from moe_lab.cli.options import (
+    FAIL_ON,
+    Jobs,
+    Progress,
+    RetryFailed,
+    RunsDir,
+    Settings,
+    split,
+    warn,
+)
 
 
 @app.command()
@@ -55,8 +56,21 @@ def train(
 
 
 @app.command()
-def resume(directory: RunDirectory, progress: Progress = "auto") -> None:
-    """Go on with a run that was stopped, killed or diverged; a finished one is left alone."""
+def resume(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The directory of a run or a sweep.")
+    ],
+    jobs: Jobs = "auto",
+    retry_failed: RetryFailed = False,
+    progress: Progress = "auto",
+) -> None:
+    """Go on with a run or a sweep that was stopped, killed or has failed; what has finished is left alone."""
+    from moe_lab.store.sweep import is_sweep
+
+    if is_sweep(directory):
+        from moe_lab.cli.sweeping import resume_sweep
+
+        resume_sweep(directory, jobs, progress, retry_failed)
     from moe_lab import session
     from moe_lab.progress import for_stderr
 

@@ -1,4 +1,4 @@
-"""A reporter, what it reads of a step, and the two that show next to nothing."""
+"""Reporters of a run and of a sweep, what they read of a step, and those that show next to nothing."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -79,6 +79,41 @@ class Reporter(Protocol):
         """A line that stays."""
 
 
+@runtime_checkable
+class SweepReporter(Protocol):
+    """Shows how far a sweep is; a context manager around its runs, which may be told of in any order."""
+
+    def __enter__(self) -> "SweepReporter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def start(self, title: str, runs: int, finished: int) -> None:
+        """A sweep begins, or goes on after `finished` of its runs."""
+
+    def begun(self, run: str) -> None:
+        """A run begins, or begins again after an interruption."""
+
+    def step(self, run: str, step: int, steps: int, lm_loss: float, n_eff: float | None) -> None:
+        """A run has done a step; n_eff is that of its worst layer, None without experts."""
+
+    def ended(self, run: str, state: str, detail: str = "") -> None:
+        """A run is finished, failed, diverged, stopped or interrupted."""
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+
+
+def on_stderr(line: str) -> None:
+    """Write a line where messages go."""
+    sys.stderr.write(f"{line}\n")
+
+
 class Silent:
     """Shows nothing: for use from Python."""
 
@@ -98,7 +133,17 @@ class Messages(Silent):
     """Shows what is said, on stderr, and no progress."""
 
     def __init__(self, write: Callable[[str], object] | None = None):
-        self.write = write or (lambda line: sys.stderr.write(f"{line}\n"))
+        self.write = write or on_stderr
+
+    def say(self, text: str) -> None:  # noqa: D102
+        self.write(text)
+
+
+class SweepMessages(SweepReporter):
+    """Shows what is said, on stderr, and no progress of a sweep."""
+
+    def __init__(self, write: Callable[[str], object] = on_stderr):
+        self.write = write
 
     def say(self, text: str) -> None:  # noqa: D102
         self.write(text)

@@ -68,4 +68,9 @@ class JsonLines(Messages):
         self._object("message", text=text)
 
     def _object(self, event: str, **values: Any) -> None:
-        self.write(json.dumps({"event": event, **values}, allow_nan=False))
+        self.write(as_object(event, **values))
+
+
+def as_object(event: str, **values: Any) -> str:
+    """What happened, as one line of JSON."""
+    return json.dumps({"event": event, **values}, allow_nan=False)

@@ -5,15 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.live import Live as Display
 from rich.text import Text
 
 from moe_lab.metrics import LoadWatch
 from moe_lab.progress.bars import loads
 from moe_lab.progress.base import Silent, Step
-
-PAUSE = 0.25  # seconds between two drawings, at least
-SHARE = 0.01  # of the time that is spent on drawing, at most
+from moe_lab.progress.canvas import PAUSE, SHARE, Canvas, minutes
 
 
 @dataclass(frozen=True)
@@ -34,8 +31,8 @@ class View:
 
     def _header(self) -> str:
         step = self.result.step
-        minutes, seconds = divmod(round(self.step_s * (self.steps - step)), 60)
-        progress = f"step {step}/{self.steps}  {step / self.steps:.0%}  eta {minutes}:{seconds:02}"
+        eta = minutes(self.step_s * (self.steps - step))
+        progress = f"step {step}/{self.steps}  {step / self.steps:.0%}  eta {eta}"
         return f"{progress}  {self.title}"  # a long title is cut, and the progress is not
 
     def _losses(self) -> str:
@@ -46,25 +43,23 @@ class View:
 
 
 class Live(Silent):
-    """Draws seldom enough to cost next to nothing, and once more at the end; what is said stays above.
+    """Draws a step now and then, and the last one.
 
     Verdicts are those of the steps that this process has seen: after a resume they begin anew.
     """
 
     def __init__(self, console: Console, pause: float = PAUSE, share: float = SHARE):
-        # drawn by hand: no second thread, and stdout is left to results
-        self.display = Display(console=console, auto_refresh=False, redirect_stdout=False)
-        self.pause, self.share, self.next_time = pause, share, 0.0
+        self.canvas = Canvas(console, pause, share)
         self.result: Step | None = None
         self.watches: dict[int, LoadWatch] = {}
 
     def __enter__(self) -> "Live":
-        self.display.start()
+        self.canvas.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._draw()
-        self.display.stop()
+        self.canvas.stop()
 
     def start(self, title: str, step: int, steps: int) -> None:  # noqa: D102
         self.title, self.first, self.steps = title, step, steps
@@ -75,19 +70,15 @@ class Live(Silent):
         for layer, reading in result.layers.items():
             watch = self.watches.setdefault(layer, LoadWatch(reading.top_k))
             watch.update(result.step, reading.load)
-        if time.monotonic() >= self.next_time:
+        if self.canvas.due():
             self._draw()
 
     def say(self, text: str) -> None:  # noqa: D102
-        self.display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.canvas.say(text)
 
     def _draw(self) -> None:
         if self.result is None:
             return
-        now = time.monotonic()
         verdicts = {layer: watch.verdict() for layer, watch in self.watches.items()}
-        step_s = (now - self.began) / (self.result.step - self.first)
-        view = View(self.title, self.steps, self.result, verdicts, step_s)
-        self.display.update(view, refresh=True)
-        done = time.monotonic()
-        self.next_time = done + max(self.pause, (done - now) / self.share)
+        step_s = (time.monotonic() - self.began) / (self.result.step - self.first)
+        self.canvas.draw(View(self.title, self.steps, self.result, verdicts, step_s))

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import commands
+import sweeping
 import tables
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # at most; each table sets its own number
@@ -38,6 +39,7 @@ def command_line(folder: Path, *, quick: bool) -> None:
     run = folder / "runs" / "one"
     commands.start(run, times=1 if quick else 7)
     commands.reports(run, folder, (1, 10) if quick else (1, 100, 1000))
+    sweeping.efficiency(folder, steps=20 if quick else 400, rounds=1 if quick else 3)
 
 
 def training(folder: Path, *, quick: bool) -> None:

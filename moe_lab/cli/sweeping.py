@@ -1,0 +1,137 @@
+"""sweep, and resume of one."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from moe_lab.cli.door import app
+from moe_lab.cli.options import Jobs, Progress, ProgressMode, RetryFailed, RunsDir, warn
+from moe_lab.errors import ConfigError
+from moe_lab.store.folders import resume_command
+
+JobsPerGpu = Annotated[int, typer.Option(min=1, help="Runs at a time on each GPU.")]
+Retries = Annotated[
+    int, typer.Option(min=0, help="Times that a run whose process is killed goes on.")
+]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="Stop at the first failure; the others are saved.")
+]
+
+
+@app.command()
+def sweep(
+    axes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="AXIS...|FILE",
+            help="What is varied: alpha (its default grid), alpha=0,0.1, alpha=log:1e-4:1:9, paired "
+            "n_experts:top_k=8:1,16:2, or a sweep file. A single value, steps=200, is the same for all runs.",
+        ),
+    ],
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            "-c",
+            help="What every run changes a little; else the file's base, or the packaged config collapse.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="N|A,B,...", help="How many seeds, or which; else the file's, or 3."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the sweep; else the file's, or sweep-KEY.")
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+    rule: Annotated[
+        bool,
+        typer.Option(
+            "--rule",
+            help="Of alpha alone: also follow its tuning rule, and report what that costs.",
+        ),
+    ] = False,
+    jobs: Jobs = "auto",
+    jobs_per_gpu: JobsPerGpu = 1,
+    retries: Retries = 1,
+    retry_failed: RetryFailed = False,
+    fail_fast: FailFast = False,
+    max_runs: Annotated[int, typer.Option(min=1, help="Refuse more runs than this.")] = 200,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and what it will take; run nothing.")
+    ] = False,
+    progress: Progress = "auto",
+) -> None:
+    """Train a grid of settings at several seeds and compare them; started again, it does what is missing."""
+    from moe_lab.sweep import grid
+
+    asked = grid.plan(axes, config=config, seeds=seeds, name=name, rule=rule, max_runs=max_runs)
+    warn(asked)
+    number = _number(jobs, asked.plan, asked.base.config)
+    if dry_run:
+        _print_plan(asked, number)
+        return
+
+    from moe_lab.sweep.begin import begin
+
+    policy = {"retries": retries, "retry_failed": retry_failed, "fail_fast": fail_fast}
+    _go_on(begin(asked, runs_dir), number, jobs_per_gpu, progress, policy)
+
+
+def resume_sweep(directory: Path, jobs: str, progress: ProgressMode, retry_failed: bool) -> None:
+    """Go on with a sweep as it was planned."""
+    from moe_lab.store.sweep import StoredSweep
+
+    stored = StoredSweep(directory)
+    number = _number(jobs, stored.plan, stored.base.config)
+    _go_on(stored, number, 1, progress, {"retry_failed": retry_failed})
+
+
+def _go_on(
+    stored: Any, jobs: int, per_gpu: int, progress: ProgressMode, policy: dict[str, Any]
+) -> None:
+    """Run what a sweep lacks, print its report, and leave with its exit code."""
+    from moe_lab.launch.local import Crew
+    from moe_lab.progress.sweeps import for_sweep
+    from moe_lab.sweep.drive import FAILED, Policy, drive
+
+    train = stored.base.config.train
+    crew = Crew(jobs, threads=train.threads, device=train.device, per_gpu=per_gpu)
+    with for_sweep(progress) as reporter:
+        code = drive(stored, crew, reporter, Policy(**policy))
+    _report(stored)
+    command = resume_command(stored.directory)
+    if code == FAILED:
+        typer.echo(f"runs failed; try them again with: {command} --retry-failed", err=True)
+    elif code:
+        typer.echo(f"stopped; go on with: {command}", err=True)
+    typer.echo(stored.directory)
+    raise typer.Exit(code)
+
+
+def _report(stored: Any) -> None:
+    """The table on stdout, and the two CSVs beside the runs."""
+    from moe_lab.report import render, sweep_pages, sweep_tables, sweeps
+
+    found = sweeps.read(stored)
+    stored.write_tables(runs=sweep_tables.runs_csv(found), points=sweep_tables.to_csv(found))
+    render.show(sweep_pages.parts(found), render.console())
+
+
+def _number(jobs: str, plan: Any, base: Any) -> int:
+    """--jobs as a number of processes, each of which has its threads."""
+    from moe_lab.launch.local import seats
+
+    if jobs != "auto" and not (jobs.isdecimal() and int(jobs) > 0):
+        raise ConfigError(f"--jobs {jobs}: expected auto or a number from 1")
+    threads = plan.most_threads(base.train.threads)
+    return seats(None if jobs == "auto" else int(jobs), threads)
+
+
+def _print_plan(asked: Any, jobs: int) -> None:
+    """Every point with what one run of it takes, and the time for all."""
+    from moe_lab.report import render
+    from moe_lab.sweep.outlook import parts
+
+    render.show(parts(asked, jobs), render.console())

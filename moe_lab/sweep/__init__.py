@@ -1,0 +1,1 @@
+"""Many runs from one command: a grid of settings, each at every seed."""

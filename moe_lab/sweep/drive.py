@@ -1,0 +1,193 @@
+"""The driver of a sweep: starts what is missing, keeps the machine busy, and survives what its runs do not."""
+
+import signal
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from moe_lab.launch.local import Crew
+from moe_lab.launch.task import Ended, Message, Progress, Task
+from moe_lab.plan import PlannedRun
+from moe_lab.progress.sweeps import SweepReporter
+from moe_lab.signals import StopRequest
+from moe_lab.store.events import append_event, cut_torn_event
+from moe_lab.store.lock import Lock
+from moe_lab.store.sweep import FAILURES, StoredSweep, clear_staging
+
+FAILED = 7  # exit code
+POLL = 0.25  # seconds between looks at what no process tells
+INSTANT = 5.0  # seconds: what fails sooner says something about the environment
+IDENTICAL = 3  # such failures in a row, of one error, end the sweep
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is done about runs that fail."""
+
+    retries: int = 1  # times that a killed run is gone on with
+    retry_failed: bool = False  # whether those that have failed before are tried again
+    fail_fast: bool = False  # whether the first failure ends the sweep
+
+
+def drive(sweep: StoredSweep, crew: Crew, reporter: SweepReporter, policy: Policy) -> int:
+    """Run what a sweep lacks. The exit code: 0, 7 if a run has failed, or that of the signal that stopped it.
+
+    Raises StorageError if another process drives it.
+    """
+    lock = Lock(sweep.directory)
+    try:
+        cut_torn_event(sweep.directory)
+        clear_staging(sweep.directory)
+        return _Drive(sweep, crew, reporter, policy).run()
+    finally:
+        lock.close()
+
+
+class _Drive:
+    """One session of a sweep. What it knows of a run that has ended, it reads from the run's folder."""
+
+    def __init__(
+        self, sweep: StoredSweep, crew: Crew, reporter: SweepReporter, policy: Policy
+    ) -> None:
+        self.sweep, self.crew, self.reporter, self.policy = sweep, crew, reporter, policy
+        self.runs: dict[str, PlannedRun] = {}
+        self.waiting: deque[PlannedRun] = deque()
+        self.elsewhere: set[str] = set()  # locked: left running by a driver that was killed
+        self.failed: set[str] = set()
+        self.deaths: Counter[str] = Counter()
+        self.began: dict[str, float] = {}
+        self.instant: list[str] = []  # errors of the last runs, while each failed at once
+        self.halted = False
+
+    def run(self) -> int:
+        """Until nothing is left to do, or a stop."""
+        self._take_stock()
+        with StopRequest() as stop:
+            while self.waiting or self.elsewhere or self.crew.busy:
+                self._fill()
+                for message in self.crew.wait(POLL):
+                    self._hear(message)
+                self._look_elsewhere()
+                if stop.signal and not self.halted:
+                    self._halt(stop.signal, f"{stop.signal.name}: runs are being saved")
+        done = self._states_of("finished")
+        append_event(self.sweep.directory, "end", finished=done, failed=len(self.failed))
+        if stop.signal and done + len(self.failed) < len(self.runs):
+            return stop.exit_code
+        return FAILED if self.failed else 0
+
+    def _take_stock(self) -> None:
+        """Sort every run by where it is: nothing that has finished is ever begun again."""
+        states = self.sweep.states()
+        self.runs = {name: found.run for name, found in states.items()}
+        finished = 0
+        for name, found in states.items():
+            if found.state == "finished":
+                finished += 1
+            elif found.state == "running":
+                self.elsewhere.add(name)
+            elif found.state in FAILURES and not self.policy.retry_failed:
+                self.failed.add(name)
+            else:
+                self.waiting.append(found.run)
+        append_event(self.sweep.directory, "start", finished=finished, runs=len(states))
+        self.reporter.start(self.sweep.name, len(states), finished)
+
+    def _states_of(self, state: str) -> int:
+        return sum(self.sweep.state(run).state == state for run in self.runs.values())
+
+    def _fill(self) -> None:
+        """Runs that are going on elsewhere use the machine, too."""
+        while self.waiting and self.crew.free > len(self.elsewhere):
+            run = self.waiting.popleft()
+            self.began[run.name] = time.monotonic()
+            self.crew.start(Task(self.sweep.directory, run))
+            self.reporter.begun(run.name)
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, Progress):
+            self.reporter.step(
+                message.run, message.step, message.steps, message.lm_loss, message.n_eff
+            )
+        else:
+            self._ended(message)
+
+    def _ended(self, message: Ended) -> None:
+        run = self.runs[message.run]
+        found = self.sweep.state(run)
+        if found.state == "finished":
+            self._finished(run)
+        elif found.state == "running":  # its process lives on, though ours has lost it
+            self.elsewhere.add(run.name)
+        elif found.state in FAILURES or (found.state == "pending" and message.error):
+            self._fail(run, found.state, message.error or found.error or "unknown error")
+        elif self.halted:
+            begun = found.state != "pending"  # else it had no folder yet, and nothing to save
+            self.reporter.ended(run.name, found.state if begun else "stopped")
+        else:
+            self._died(run, message.error or _killed(message.killed_by))
+
+    def _finished(self, run: PlannedRun) -> None:
+        self.instant.clear()
+        self.reporter.ended(run.name, "finished")
+        if self.sweep.plan.rule and not self.halted:  # it may now ask for another run
+            for asked in self.sweep.runs():
+                if asked.name not in self.runs:
+                    self.runs[asked.name] = asked
+                    self.waiting.append(asked)
+
+    def _died(self, run: PlannedRun, error: str) -> None:
+        """A run that was killed goes on from its last checkpoint, so many times."""
+        self.deaths[run.name] += 1
+        if self.deaths[run.name] > self.policy.retries:
+            self._fail(run, "failed", error)
+            return
+        self.reporter.ended(run.name, "interrupted", error)
+        self.waiting.appendleft(run)
+
+    def _fail(self, run: PlannedRun, state: str, error: str) -> None:
+        self.failed.add(run.name)
+        self.sweep.fail(run, error)
+        self.reporter.ended(run.name, "diverged" if state == "diverged" else "failed", error)
+        if self.halted:
+            return
+        if self.policy.fail_fast:
+            self._halt(signal.SIGTERM, "a run failed: the others are being saved")
+        elif state != "diverged" and self._at_once(run, error):
+            self._halt(signal.SIGTERM, f"{IDENTICAL} runs failed at once with one error: {error}")
+
+    def _at_once(self, run: PlannedRun, error: str) -> bool:
+        """Whether this is one of IDENTICAL instant failures in a row that look the same."""
+        quick = time.monotonic() - self.began.get(run.name, 0.0) < INSTANT
+        same = not self.instant or self.instant[-1] == error
+        self.instant = [*(self.instant if same else []), error] if quick else []
+        return len(self.instant) == IDENTICAL
+
+    def _halt(self, number: signal.Signals, reason: str) -> None:
+        """Begin nothing more, and let every run save itself."""
+        self.halted = True
+        self.waiting.clear()
+        self.elsewhere.clear()
+        self.reporter.say(reason)
+        self.crew.stop(number)
+
+    def _look_elsewhere(self) -> None:
+        for name in list(self.elsewhere):
+            found = self.sweep.state(self.runs[name])
+            if found.state == "running":
+                continue
+            self.elsewhere.discard(name)
+            if found.state == "finished":
+                self._finished(found.run)
+            elif found.state in FAILURES:
+                self._fail(found.run, found.state, found.error or "unknown error")
+            else:
+                self.waiting.append(found.run)
+
+
+def _killed(number: int | None) -> str:
+    if number is None:
+        return "its process ended without a word"
+    name = signal.Signals(number).name
+    memory = ", perhaps for lack of memory" if number == signal.SIGKILL else ""
+    return f"killed by {name}{memory}"

@@ -1,0 +1,38 @@
+"""A plan as `--dry-run` shows it: every point, what its runs will take, and when all would be done."""
+
+from collections.abc import Iterator
+
+from moe_lab.report.pages import Note, Part, Sheet
+from moe_lab.sweep.grid import Grid
+from moe_lab.sweep.naming import labels, word
+from moe_lab.sweep.probe import costs
+
+
+def parts(grid: Grid, jobs: int) -> Iterator[Part]:
+    """jobs: runs at a time. A few steps of each size of model are trained, and forgotten."""
+    plan = grid.plan
+    each = costs(grid.configs)
+    yield Note(
+        f"{grid.name}: {len(plan.points)} points x {len(plan.seeds)} seeds on {grid.base.config.name}",
+        heading=True,
+    )
+    names = labels(plan.keys)
+    yield Sheet(
+        ("point", *names.values(), "parameters", "tokens of a run", "minutes of a run"),
+        tuple(
+            (
+                point.name,
+                *(word(key, value) for key, value in point.settings.items()),
+                f"{cost.parameters:,}",
+                f"{cost.tokens:,}",
+                cost.seconds / 60,
+            )
+            for point, cost in zip(plan.points, each, strict=True)
+        ),
+    )
+    seconds = sum(cost.seconds for cost in each) * len(plan.seeds)
+    tokens = sum(cost.tokens for cost in each) * len(plan.seeds)
+    yield Note(
+        f"{len(plan.runs)} runs, {tokens:,} tokens; {jobs} at a time, about {seconds / jobs / 60:.1f} minutes, "
+        "as estimated from a few steps. Nothing was run or written."
+    )

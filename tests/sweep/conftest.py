@@ -1,0 +1,81 @@
+"""Small sweeps, and a reporter that keeps what it is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+from conftest import small
+
+from moe_lab.config import load
+from moe_lab.launch.local import Crew
+from moe_lab.plan import Plan, Point
+from moe_lab.store.sweep import StoredSweep, create_sweep
+from moe_lab.sweep.drive import Policy, drive
+
+MakeSweep = Callable[..., StoredSweep]
+
+
+class Told:
+    """Keeps what a reporter of a sweep is told."""
+
+    def __init__(self) -> None:
+        self.started: tuple[str, int, int] | None = None
+        self.events: list[tuple[str, ...]] = []
+        self.said: list[str] = []
+        self.steps: list[int] = []
+
+    def __enter__(self) -> "Told":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def start(self, title: str, runs: int, finished: int) -> None:
+        self.started = (title, runs, finished)
+
+    def begun(self, run: str) -> None:
+        self.events.append(("begun", run))
+
+    def step(self, run: str, step: int, steps: int, lm_loss: float, n_eff: float | None) -> None:
+        self.steps.append(step)
+
+    def ended(self, run: str, state: str, detail: str = "") -> None:
+        self.events.append((state, run))
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def of(self, kind: str) -> list[str]:
+        """The runs that something was told of."""
+        return [run for happened, run in self.events if happened == kind]
+
+
+@pytest.fixture
+def make_sweep(tmp_path: Path) -> MakeSweep:
+    """A small sweep over settings, none of its runs begun; its base is changed by `key=value`."""
+
+    def make(
+        points: list[dict[str, Any]],
+        *base: str,
+        seeds: tuple[int, ...] = (0, 1),
+        rule: bool = False,
+    ) -> StoredSweep:
+        resolved = load(None, small(*base))
+        named = [Point(f"p{i}", settings) for i, settings in enumerate(points)]
+        plan = Plan(tuple(points[0]), tuple(named), seeds, "p0", rule)
+        return create_sweep(tmp_path, "sweep", plan, base=resolved.dump(), config=b"")
+
+    return make
+
+
+def run(sweep: StoredSweep, seats: int = 2, **policy: Any) -> tuple[int, Told]:
+    """Drive a sweep to its end: the exit code, and what was told."""
+    told = Told()
+    again = StoredSweep(sweep.directory)
+    return drive(again, Crew(seats, threads=1), told, Policy(**policy)), told
