@@ -13,11 +13,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-# One run that starts balanced and collapses, beside one that stays healthy: same seed, same data.
+# Five weights of the balance loss at three seeds each, with and without collapse; then two of these runs side by side.
 demo: $(READY)
-	@collapse=$$($(BIN)/moe-lab train configs/collapse.yaml) && \
-	healthy=$$($(BIN)/moe-lab train configs/healthy.yaml) && \
-	$(BIN)/moe-lab report "$$collapse" "$$healthy"
+	@$(BIN)/moe-lab sweep alpha
+	@$(BIN)/moe-lab report runs/sweep-alpha/alpha-0-s1 runs/sweep-alpha/alpha-0.01-s1
 
 # One process per core, one thread each: two threads in each of two processes would be far slower.
 test: $(READY)

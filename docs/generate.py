@@ -6,15 +6,16 @@ A part stands between `<!-- generated: NAME -->` and `<!-- end -->` in a Markdow
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from moe_lab import columns
+from moe_lab import columns, sweep_columns
 from moe_lab.cli import app
-from moe_lab.config import Config
+from moe_lab.columns import Column
+from moe_lab.config import Config, keys
 from moe_lab.config.keys import choices, dotted, sections
 from moe_lab.registry import BALANCERS, PACKAGE, ROUTERS, Registry
 from moe_lab.store import layout
@@ -105,6 +106,17 @@ def _value(value: Any) -> str:
     return json.dumps(value).strip('"')
 
 
+def grids() -> str:
+    """The values that a sweep tries of a key that is named alone."""
+    rows = [(f"`{key}`", " ".join(map(_value, grid))) for key, grid in keys.grids().items()]
+    return _table(("key", "default grid"), rows)
+
+
+def sweep_file() -> str:
+    """The sweep file of the repository."""
+    return f"```yaml\n{(ROOT / 'configs' / 'sweep.yaml').read_text(encoding='utf-8')}```\n"
+
+
 def files() -> str:
     """Every table of a run with its columns."""
     tables = columns.tables(n_experts=1, balancers=("<balancer>",), domains=("<domain>", "…"))
@@ -113,13 +125,24 @@ def files() -> str:
         named = (
             c for c in table if "…" not in c.name
         )  # a second domain: else there are no columns by domain
-        rows = [(f"`{c.name}`", c.unit, c.better, c.meaning) for c in named]
-        parts.append(f"### {name}.csv\n\n" + _table(("column", "unit", "better", "meaning"), rows))
+        parts.append(_columns(name, named))
     arrays = [(f"`{c.name}`", c.unit, c.meaning) for c in columns.ARRAYS]
     parts.append(
         f"### {layout.ARRAYS}/step-….npz\n\n" + _table(("array", "shape", "meaning"), arrays)
     )
     return "\n".join(parts).replace("expert_00`", "expert_00` … `expert_NN`")
+
+
+def sweep_files() -> str:
+    """The two tables of a sweep with their columns."""
+    swept = ("<key>",)
+    tables = {"runs": sweep_columns.runs(swept), "summary": sweep_columns.points(swept, "<loss>")}
+    return "\n".join(_columns(name, table) for name, table in tables.items())
+
+
+def _columns(name: str, table: Iterable[Column]) -> str:
+    rows = [(f"`{c.name}`", c.unit, c.better, c.meaning) for c in table]
+    return f"### {name}.csv\n\n" + _table(("column", "unit", "better", "meaning"), rows)
 
 
 def _table(header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:
@@ -132,7 +155,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "methods": methods,
     "config_keys": config_keys,
+    "grids": grids,
+    "sweep_file": sweep_file,
     "files": files,
+    "sweep_files": sweep_files,
 }
 
 

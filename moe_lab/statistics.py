@@ -6,7 +6,7 @@ Knows numbers only: no files, no columns, no runs. Everything here is a pure fun
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, sqrt
+from math import comb, floor, log10, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,13 @@ class Interval:
     n: int
 
     def __str__(self) -> str:
+        """The half-width to two digits and the mean to as many decimals; one seed has no half-width."""
         if self.half_width is None:
             return f"{self.mean:.4g}"
-        return f"{self.mean:.4g} +/- {self.half_width:.2g}"
+        if self.half_width <= ROUNDING * abs(self.mean):
+            return f"{self.mean:.4g} +/- 0"
+        decimals = max(0, 1 - floor(log10(self.half_width)))
+        return f"{self.mean:.{decimals}f} +/- {self.half_width:.{decimals}f}"
 
 
 def interval(values: Sequence[float]) -> Interval:

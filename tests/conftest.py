@@ -19,9 +19,11 @@ from moe_lab.cli import app
 from moe_lab.config import Config, load
 from moe_lab.experiment import Experiment
 from moe_lab.model import LanguageModel, initialize
+from moe_lab.plan import Plan, Point
 from moe_lab.progress import Silent
 from moe_lab.routing.base import Routing
 from moe_lab.rows import Step
+from moe_lab.store.sweep import StoredSweep, create_sweep
 
 # No test is timed: a slow machine is no defect.
 hypothesis.settings.register_profile(
@@ -34,6 +36,7 @@ Configure = Callable[..., Config]
 BuildModel = Callable[..., LanguageModel]
 Cli = Callable[..., Result]
 TrainRun = Callable[..., Path]
+MakeSweep = Callable[..., StoredSweep]
 
 SMALL = {
     "vocab_size": 32,
@@ -211,3 +214,21 @@ def stopped(tmp_path: Path) -> Path:
     return session.train(
         asked, runs_dir=tmp_path / "stopped", exact=True, reporter=reporter
     ).directory
+
+
+@pytest.fixture
+def make_sweep(tmp_path: Path) -> MakeSweep:
+    """A small sweep over settings, none of its runs begun; its base is changed by `key=value`."""
+
+    def make(
+        points: list[dict[str, Any]],
+        *base: str,
+        seeds: tuple[int, ...] = (0, 1),
+        rule: bool = False,
+    ) -> StoredSweep:
+        resolved = load(None, small(*base))
+        named = [Point(f"p{i}", settings) for i, settings in enumerate(points)]
+        plan = Plan(tuple(points[0]), tuple(named), seeds, "p0", rule)
+        return create_sweep(tmp_path, "sweep", plan, base=resolved.dump(), config=b"")
+
+    return make

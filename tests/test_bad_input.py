@@ -117,7 +117,8 @@ def imported(*arguments: object) -> tuple[int, set[str]]:
 
 
 def test_help_and_config_import_neither_torch_nor_pandas():
-    for arguments in (("--help",), ("train", "--help"), ("config", "show"), ("config", "schema")):
+    helps = (("--help",), ("train", "--help"), ("sweep", "--help"))
+    for arguments in (*helps, ("config", "show"), ("config", "schema")):
         assert imported(*arguments) == (0, set()), arguments
 
 
@@ -127,6 +128,8 @@ def test_errors_import_neither_torch_nor_pandas(tmp_path: Path):
     assert imported("train", "top_k=99") == (2, set())
     assert imported("train", "source=text", f"path={tmp_path}/nowhere") == (2, set())
     assert imported("report", tmp_path) == (5, set())
+    assert imported("sweep", "alpha=0,-1", "--dry-run") == (2, set())
+    assert imported("sweep", "alpha", "--jobs", "9999") == (2, set())
 
 
 def test_report_imports_no_torch(finished: Path):

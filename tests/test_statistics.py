@@ -51,6 +51,21 @@ def test_one_seed_has_no_interval_and_prints_none():
     assert str(interval([1, 2, 3, 4])) == "2.5 +/- 2.1"
 
 
+@pytest.mark.parametrize(
+    ("mean", "half_width", "shown"),
+    [
+        (-0.0059149, 0.0098123, "-0.0059 +/- 0.0098"),  # no more decimals than are known
+        (0.45, 0.0694, "0.450 +/- 0.069"),  # and no fewer
+        (12.3456, 0.0999, "12.346 +/- 0.100"),
+        (1234.5, 321.0, "1234 +/- 321"),
+        (2.5, 0.0, "2.5 +/- 0"),
+        (2.5, 1e-16, "2.5 +/- 0"),  # rounding of equal values
+    ],
+)
+def test_a_mean_has_as_many_decimals_as_its_half_width(mean: float, half_width: float, shown: str):
+    assert str(Interval(mean, half_width, 3)) == shown
+
+
 def test_pairs_remove_what_seeds_share():
     # differences 1, 1.5, .5: mean 1, s .5, t(0.975, 2) = 4.30265: 4.30265 * .5 / sqrt 3 = 1.24207
     # unpaired, the spread of either arm alone, about 545, gives +/- 1,235

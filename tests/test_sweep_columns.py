@@ -3,12 +3,13 @@
 import csv
 import io
 
+from report.sweeps_by_hand import found, sweep
+
 from moe_lab import sweep_columns
 from moe_lab.columns import names
 from moe_lab.report import outcomes
 from moe_lab.report.sweep_tables import runs_csv, to_csv
 from moe_lab.report.sweeps import Analysis
-from report.sweeps_by_hand import found, sweep
 
 KEYS = ("moe.alpha", "moe.balance")
 

@@ -40,6 +40,7 @@ def report(
         float,
         typer.Option(
             min=1e-9,
+            max=1e9,
             metavar="NATS",
             help="Of a sweep: the smallest difference in loss that matters.",
         ),

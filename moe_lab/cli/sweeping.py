@@ -1,7 +1,7 @@
 """sweep, and resume of one."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -22,13 +22,14 @@ FailFast = Annotated[
 @app.command()
 def sweep(
     axes: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="AXIS...|FILE",
             help="What is varied: alpha (its default grid), alpha=0,0.1, alpha=log:1e-4:1:9, paired "
             "n_experts:top_k=8:1,16:2, or a sweep file. A single value, steps=200, is the same for all runs.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     config: Annotated[
         str | None,
         typer.Option(
@@ -66,7 +67,9 @@ def sweep(
     """Train a grid of settings at several seeds and compare them; started again, it does what is missing."""
     from moe_lab.sweep import grid
 
-    asked = grid.plan(axes, config=config, seeds=seeds, name=name, rule=rule, max_runs=max_runs)
+    asked = grid.plan(
+        axes or [], config=config, seeds=seeds, name=name, rule=rule, max_runs=max_runs
+    )
     warn(asked)
     number = _number(jobs, asked.plan, asked.base.config)
     if dry_run:
@@ -79,7 +82,9 @@ def sweep(
     _go_on(begin(asked, runs_dir), number, jobs_per_gpu, progress, policy)
 
 
-def resume_sweep(directory: Path, jobs: str, progress: ProgressMode, retry_failed: bool) -> None:
+def resume_sweep(
+    directory: Path, jobs: str, progress: ProgressMode, retry_failed: bool
+) -> NoReturn:
     """Go on with a sweep as it was planned."""
     from moe_lab.store.sweep import StoredSweep
 
@@ -90,7 +95,7 @@ def resume_sweep(directory: Path, jobs: str, progress: ProgressMode, retry_faile
 
 def _go_on(
     stored: Any, jobs: int, per_gpu: int, progress: ProgressMode, policy: dict[str, Any]
-) -> None:
+) -> NoReturn:
     """Run what a sweep lacks, print its report, and leave with its exit code."""
     from moe_lab.launch.local import Crew
     from moe_lab.progress.sweeps import for_sweep

@@ -16,6 +16,7 @@ from moe_lab.cli.options import (
     split,
     warn,
 )
+from moe_lab.errors import ConfigError
 
 
 @app.command()
@@ -71,6 +72,10 @@ def resume(
         from moe_lab.cli.sweeping import resume_sweep
 
         resume_sweep(directory, jobs, progress, retry_failed)
+    elif jobs != "auto" or retry_failed:
+        raise ConfigError(
+            f"{directory} is no sweep", help="--jobs and --retry-failed are for sweeps"
+        )
     from moe_lab import session
     from moe_lab.progress import for_stderr
 

@@ -12,7 +12,7 @@ from moe_lab.progress.base import SweepMessages, on_stderr
 FAILED = ("failed", "diverged")
 OVER = ("finished", *FAILED)  # nothing is left to do
 RANKS = {"running": 0, "failed": 1, "diverged": 1, "interrupted": 2, "stopped": 2, "finished": 3}
-SURE_SHARE, SURE_S = 0.02, 5.0  # of the work and seconds: before either there is no eta
+SURE_SHARE, SURE_S = 0.02, 60.0  # of the work and seconds: before either there is no eta
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Board(SweepMessages):
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to go at this session's pace; None before 2 % of the work or 5 seconds."""
+        """Seconds to go at this session's pace; None before 2 % of the work or a minute."""
         done = sum(row.done for row in self.rows.values()) / self.runs
         if done <= 0 or (done < SURE_SHARE and self.elapsed_s < SURE_S):
             return None

@@ -43,6 +43,9 @@ class Sheet:
 
     header: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    spare: tuple[
+        str, ...
+    ] = ()  # columns that a narrow terminal is not shown, the first to go first
 
 
 Part = Note | Sheet

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, NoReturn
 
@@ -42,8 +42,15 @@ def show(parts: Iterable[Part], to: Console) -> None:
     """Print parts one below the other."""
     for part in parts:
         if isinstance(part, Sheet):
-            whole = _table(part, joined=True)
-            to.print(whole if _fits(whole, to) else _table(part))
+            shown, hidden = _narrowed(part, to)
+            whole = _table(shown, joined=True)
+            to.print(whole if _fits(whole, to) else _table(shown))
+            if hidden:
+                names = ", ".join(hidden)
+                to.print(
+                    Text(f"not shown: {names}; widen the terminal or use --format md"),
+                    soft_wrap=True,
+                )
         else:
             to.print(Text(part.text, style="bold" if part.heading else ""), soft_wrap=True)
 
@@ -75,6 +82,20 @@ def _fitting(summary: Summary, to: Console) -> list[int] | None:
         if all(_fits(table, to) for table in tables):
             break
     return None if len(chosen) == len(summary["evidence"]) else chosen
+
+
+def _narrowed(sheet: Sheet, to: Console) -> tuple[Sheet, Sequence[str]]:
+    """Without as many spare columns as have to go for the others to fit; and which these are."""
+    for number in range(len(sheet.spare) + 1):
+        hidden = sheet.spare[:number]
+        kept = [i for i, name in enumerate(sheet.header) if name not in hidden]
+        header, *rows = (
+            tuple(row[i] for i in kept) if row else row for row in (sheet.header, *sheet.rows)
+        )
+        shown = Sheet(header, tuple(rows))
+        if _fits(_table(shown, joined=True), to):
+            break
+    return shown, hidden
 
 
 def _fits(table: Table, to: Console) -> bool:

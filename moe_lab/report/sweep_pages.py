@@ -19,6 +19,8 @@ UNITS = {
     "gap": "gap: nats per token above the Bayes predictor",
     "lm_loss": "lm_loss: nats per token",
 }
+# What a narrow terminal can do without, the first to go first.
+SPARE = ("tokens_per_s", "dropped", "dead", "lower", "max_vio", "decision", "n_eff", "p", "failed")
 SENTENCES = 8  # on where collapse ends, at most
 
 
@@ -82,7 +84,8 @@ def _table(analysis: Analysis, *, with_times: bool) -> Sheet:
     shown = {
         name: cells for name, cells in columns.items() if any(c not in (None, "") for c in cells)
     }
-    return Sheet(tuple(shown), tuple(zip(*shown.values(), strict=True)))
+    spare = tuple(name for name in SPARE if name in shown)
+    return Sheet(tuple(shown), tuple(zip(*shown.values(), strict=True)), spare)
 
 
 def _differences(rows: Sequence[Row], baseline: str) -> dict[str, list[Any]]:
@@ -187,7 +190,8 @@ def _reading(analysis: Analysis) -> Iterator[str]:
     if any(d.decision for d in found):  # each p has one
         margin = f"{analysis.margin:g} nats"
         yield f"decision at 5 %, Holm over the table: equivalent within {margin} (TOST), else by p (sign flips)."
-    yield f"*: lowest mean {loss}. ^: no point is as low in both {loss} and cv and lower in one."
+    if len(analysis.points) > 1:
+        yield f"*: lowest mean {loss}. ^: no point is as low in both {loss} and cv and lower in one."
     yield "cv: mean over layers; its floor: what uniformly random routing reads. Means over seeds, of the"
     yield "worst layer: max_vio (max_violation), n_eff, dead (share of dead experts), dropped."
     yield "verdict: of the worst layer, upper median over seeds. collapsed: in so many seeds, 95 % Wilson interval."

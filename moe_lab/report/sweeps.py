@@ -202,6 +202,9 @@ def _row(
 
 
 def _marked(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The best and the front; a single point is neither."""
+    if len(rows) == 1:
+        return tuple(rows)
     lowest = min((row.loss.mean for row in rows if row.loss), default=None)
     places = {row.point: (row.loss.mean, row.cv.mean) for row in rows if row.loss and row.cv}
     front = dict(zip(places, pareto(list(places.values())), strict=True))

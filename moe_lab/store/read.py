@@ -131,6 +131,12 @@ def read_record(directory: Path) -> dict[str, Any]:
     try:
         record = files.read_json(path)
     except ArtefactError as error:
+        if os.path.lexists(directory / layout.SWEEP):
+            runs = sorted(path.parent for path in directory.glob(f"*/{layout.RECORD}"))
+            remedy = (
+                f"name one of its runs, such as {runs[0]}" if runs else "none of its runs has begun"
+            )
+            raise ArtefactError(f"{directory} is a sweep, not a run", help=remedy) from error
         raise ArtefactError(f"{directory} is not a moe-lab run: {error}") from error
     files.check_schema(record, path)
     return record

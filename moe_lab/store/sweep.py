@@ -37,6 +37,8 @@ class StoredSweep:
     def __init__(self, directory: Path):
         self.directory = directory
         path = directory / layout.SWEEP
+        if not is_sweep(directory):
+            raise ArtefactError(f"{directory} is not a moe-lab sweep: it has no {layout.SWEEP}")
         record = files.parse_json(files.read_regular(path), path)  # a plan may be long
         files.check_schema(record, path)
         try:

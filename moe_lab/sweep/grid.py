@@ -55,7 +55,7 @@ def plan(
     source = _source(config, asked.base, problems)
     chosen = _seeds(written(seeds) if seeds is not None else asked.seeds, source, problems)
     _refuse(problems)
-    points = _points(asked, problems)
+    points = _points(asked, problems, replicates=seeds is not None and len(chosen) > 1)
     if rule and points and list(points[0]) != ["moe.alpha"]:
         problems.append(
             Problem("the tuning rule moves alpha alone", help="moe-lab sweep alpha --rule")
@@ -97,13 +97,15 @@ def _seeds(asked: Node | None, source: ConfigFile, problems: list[Problem]) -> t
     return replicates(asked or written(SEEDS), base_seed, problems)
 
 
-def _points(asked: Asked, problems: list[Problem]) -> list[Combination]:
-    """The product of the axes, the first varying slowest, less what is excluded."""
+def _points(asked: Asked, problems: list[Problem], *, replicates: bool) -> list[Combination]:
+    """The product of the axes, the first varying slowest, less what is excluded; without axes the base alone."""
+    if not asked.swept and replicates:
+        return [{}]
     if not asked.swept:
         problems.append(
             Problem(
                 "there is nothing to sweep",
-                help=f"several values are written A,B; {axes.with_grids()}",
+                help=f"several values are written A,B; {axes.with_grids()}; --seeds N alone repeats a config",
             )
         )
         return []

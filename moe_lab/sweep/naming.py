@@ -21,8 +21,8 @@ def labels(paths: Sequence[str]) -> dict[str, str]:
 
 
 def sweep_name(paths: Sequence[str]) -> str:
-    """`sweep-alpha-top_k`."""
-    return "-".join(["sweep", *labels(paths).values()])[:LONGEST_SWEEP]
+    """`sweep-alpha-top_k`; of seeds alone `sweep-seeds`."""
+    return "-".join(["sweep", *(labels(paths).values() or ["seeds"])])[:LONGEST_SWEEP]
 
 
 def point_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -38,7 +38,7 @@ def point_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
 def _name(settings: Mapping[str, Any]) -> str:
     label = labels(list(settings))
     parts = (f"{label[key]}-{word(key, value)}" for key, value in settings.items())
-    return re.sub(r"[^A-Za-z0-9._-]", "-", "_".join(parts))
+    return re.sub(r"[^A-Za-z0-9._-]", "-", "_".join(parts)) or "base"
 
 
 def word(path: str, value: Any) -> str:

@@ -65,8 +65,8 @@ def test_a_table_of_points_by_hand():
     # half of the interval of .30, .33, .33: 4.302653 * .01; of .20, .22, .24: 4.302653 * .02 / sqrt 3 = .0497;
     # of the differences .10, .11, .09: .0248
     collapsed, balanced = ([render.cell(value) for value in row] for row in table.rows)
-    assert collapsed[:6] == ["", "0", "3†", "0.32 +/- 0.043", "0.1 +/- 0.025", "0/3"]
-    assert balanced[:6] == ["*^", "0.01", "3†", "0.22 +/- 0.05", "baseline", "-"]
+    assert collapsed[:6] == ["", "0", "3†", "0.320 +/- 0.043", "0.100 +/- 0.025", "0/3"]
+    assert balanced[:6] == ["*^", "0.01", "3†", "0.220 +/- 0.050", "baseline", "-"]
     assert collapsed[6:] == ["0.75 +/- 0", "6", "1.5", "0.5", "3/3 (0.44 to 1)", "collapsed"]
     assert balanced[6:] == ["0.125 +/- 0", "0.25", "7.5", "0", "0/3 (0 to 0.56)", "balanced"]
 
@@ -233,4 +233,4 @@ def test_the_order_in_which_runs_are_told_of_changes_no_byte():
 def test_markdown_has_the_same_table():
     lines = render.markdown(parts(gaps(BOTH))).splitlines()
     assert lines[0] == "### sweep-alpha: 2 points x 3 seeds on collapse, 6 finished"
-    assert r"| \*^ | 0.01 | 3† | 0.22 +/- 0.05 |" in "\n".join(lines)
+    assert r"| \*^ | 0.01 | 3† | 0.220 +/- 0.050 |" in "\n".join(lines)

@@ -45,18 +45,6 @@ def test_a_run_can_be_moved(runs: Path) -> None:
     assert StoredRun(runs / "y").record["seed"] == 3
 
 
-def test_events_are_read_to_the_last_whole_line(runs: Path) -> None:
-    with new_run(runs) as run:
-        assert StoredRun(run.directory).events == []
-        run.event("start", step=0)
-        run.event("save", step=2)
-        with (run.directory / "events.jsonl").open("ab") as torn:
-            torn.write(b'{"kind')
-        events = StoredRun(run.directory).events
-    assert [(event["kind"], event["step"]) for event in events] == [("start", 0), ("save", 2)]
-    assert all(event["time"].endswith("+00:00") for event in events)
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moe_lab.errors import ArtefactError, ConfigError, StorageError
-from moe_lab.store import Run, StoredRun, layout, refuse_existing
+from moe_lab.store import Run, StoredRun, layout
 
 from .conftest import new_run, read, state_at, train_to
 
@@ -78,9 +78,6 @@ def test_a_taken_name_that_was_asked_for_is_refused(runs: Path) -> None:
     assert caught.value.exit_code == 2
     assert f"moe-lab resume {runs / 'x'}" in caught.value.render()
     assert names(runs) == ["x"]
-    with pytest.raises(ConfigError):
-        refuse_existing(runs / "x")
-    refuse_existing(runs / "y")
 
 
 def test_a_run_that_cannot_be_written_is_not_there(runs: Path) -> None:

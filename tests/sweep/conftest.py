@@ -1,20 +1,11 @@
-"""Small sweeps, and a reporter that keeps what it is told."""
+"""Sweeps that are driven, and a reporter that keeps what it is told."""
 
-from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pytest
-from conftest import small
-
-from moe_lab.config import load
 from moe_lab.launch.local import Crew
-from moe_lab.plan import Plan, Point
-from moe_lab.store.sweep import StoredSweep, create_sweep
+from moe_lab.store.sweep import StoredSweep
 from moe_lab.sweep.drive import Policy, drive
-
-MakeSweep = Callable[..., StoredSweep]
 
 
 class Told:
@@ -54,24 +45,6 @@ class Told:
     def of(self, kind: str) -> list[str]:
         """The runs that something was told of."""
         return [run for happened, run in self.events if happened == kind]
-
-
-@pytest.fixture
-def make_sweep(tmp_path: Path) -> MakeSweep:
-    """A small sweep over settings, none of its runs begun; its base is changed by `key=value`."""
-
-    def make(
-        points: list[dict[str, Any]],
-        *base: str,
-        seeds: tuple[int, ...] = (0, 1),
-        rule: bool = False,
-    ) -> StoredSweep:
-        resolved = load(None, small(*base))
-        named = [Point(f"p{i}", settings) for i, settings in enumerate(points)]
-        plan = Plan(tuple(points[0]), tuple(named), seeds, "p0", rule)
-        return create_sweep(tmp_path, "sweep", plan, base=resolved.dump(), config=b"")
-
-    return make
 
 
 def run(sweep: StoredSweep, seats: int = 2, **policy: Any) -> tuple[int, Told]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import results, small
+from conftest import MakeSweep, results, small
 
 from moe_lab import session
 from moe_lab.config import load
@@ -18,7 +18,7 @@ from moe_lab.store.lock import Lock
 from moe_lab.store.sweep import StoredSweep
 from moe_lab.sweep.drive import FAILED, Policy, drive
 
-from .conftest import MakeSweep, Told, run
+from .conftest import Told, run
 
 GRID = [{"moe.alpha": 0.0}, {"moe.alpha": 0.1}]
 CALM = {"train.lr": 1e-3, "train.weight_decay": 0.1}

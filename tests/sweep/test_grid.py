@@ -340,3 +340,18 @@ def test_nothing_heavy_is_imported():
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_seeds_alone_repeat_a_config():
+    found = grid.plan([], seeds="5")
+    assert found.name == "sweep-seeds"
+    assert [(run.name, run.settings) for run in found.plan.runs][:1] == [
+        ("base-s0", {"seed": 0, "name": "base-s0"})
+    ]
+    assert len(found.plan.runs) == 5
+    assert found.plan.keys == ()
+
+
+def test_one_seed_alone_is_no_sweep():
+    with pytest.raises(ConfigError, match="nothing to sweep"):
+        grid.plan(["steps=200"], seeds="1")

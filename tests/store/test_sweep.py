@@ -1,0 +1,230 @@
+import json
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MakeSweep, small
+
+from moe_lab.config import load
+from moe_lab.errors import ArtefactError, ConfigError
+from moe_lab.plan import Plan, Point
+from moe_lab.store import StoredRun
+from moe_lab.store.lock import Lock
+from moe_lab.store.sweep import StoredSweep, clear_staging, create_sweep, is_sweep
+
+from .conftest import read
+
+BASE = load(None, small())
+PLAN = Plan(("moe.alpha",), (Point("alpha-0.1", {"moe.alpha": 0.1}),), (0,), "alpha-0.1")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def change(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**read(path), **changes}))
+
+
+def create(runs: Path, plan: Plan = PLAN) -> StoredSweep:
+    return create_sweep(runs, "x", plan, base=BASE.dump(), config=b"# mine\r\n")
+
+
+# The folder
+
+
+def test_a_new_sweep_is_whole_private_and_reads_back(runs: Path) -> None:
+    sweep = create(runs)
+    assert (names(runs), sweep.directory, sweep.name) == (["x"], runs / "x", "x")
+    assert names(sweep.directory) == ["base.yaml", "config.yaml", "sweep.json"]
+    assert (sweep.directory / "config.yaml").read_bytes() == b"# mine\r\n"
+    for path in (sweep.directory, *sweep.directory.iterdir()):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
+    stored = StoredSweep(sweep.directory)
+    assert stored.plan == PLAN
+    assert stored.base.config == BASE.config
+    assert stored.created.endswith("+00:00")
+
+
+def test_a_sweep_that_cannot_be_written_is_not_there(runs: Path) -> None:
+    with pytest.raises(TypeError):
+        create(runs, Plan(("a",), (Point("p", {"a": object()}),), (0,), "p"))
+    assert names(runs) == []
+
+
+def test_a_taken_name_is_refused_and_left_alone(runs: Path) -> None:
+    (runs / "x").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="x already exists"):
+        create(runs)
+    assert (names(runs), names(runs / "x")) == (["x"], [])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        (b"{", "is corrupt"),
+        (b"[]", "not a JSON object"),
+        (b"{}", "has no schema version"),
+        (b'{"schema": 99}', "reads up to 1"),
+        (b'{"schema": 1}', "holds no plan: KeyError"),
+        (b'{"schema": 1, "created": "", "plan": null}', "holds no plan: TypeError"),
+        (b'{"schema": 1, "created": "", "plan": {"keys": [], "points": [0]}}', "holds no plan"),
+    ],
+)
+def test_a_foreign_or_damaged_plan_is_refused_by_name(
+    runs: Path, content: bytes | None, reason: str
+) -> None:
+    path = create(runs).directory / "sweep.json"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ArtefactError, match=reason) as caught:
+        StoredSweep(runs / "x")
+    assert str(path) in str(caught.value)
+
+
+def test_a_sweep_is_told_from_all_else(runs: Path, finished: Path) -> None:
+    assert is_sweep(create(runs).directory)
+    for other in (runs, finished, runs / "nowhere", runs / "x" / "sweep.json", runs / ("a" * 300)):
+        assert not is_sweep(other)
+
+
+def test_a_sweep_asked_for_a_run_names_one(make_sweep: MakeSweep, finished: Path) -> None:
+    sweep = make_sweep([{"moe.alpha": 0.0}])
+    with pytest.raises(ArtefactError, match="is a sweep, not a run") as caught:
+        StoredRun(sweep.directory)
+    assert caught.value.help == "none of its runs has begun"
+    for name in ("p0-s1", "p0-s0"):
+        shutil.copytree(finished, sweep.directory / name)
+    with pytest.raises(ArtefactError) as caught:
+        StoredRun(sweep.directory)
+    assert caught.value.help == f"name one of its runs, such as {sweep.directory}/p0-s0"
+
+
+def test_its_tables_are_replaced(runs: Path) -> None:
+    sweep = create(runs)
+    for text in ("a\n", "b\n"):
+        sweep.write_tables(runs=f"run,{text}", points=f"point,{text}")
+    assert (sweep.directory / "runs.csv").read_text() == "run,b\n"
+    assert (sweep.directory / "summary.csv").read_text() == "point,b\n"
+    assert len(names(sweep.directory)) == 5
+
+
+def test_what_a_kill_left_half_prepared_is_removed_unless_it_is_being_prepared(runs: Path) -> None:
+    sweep = create(runs).directory
+    for name in (".staging-left", ".staging-live", "alpha-0.1-s0"):
+        (sweep / name).mkdir()
+        (sweep / name / "run.json").touch()
+    lock = Lock(sweep / ".staging-live")
+    clear_staging(sweep)
+    lock.close()
+    assert [name for name in names(sweep) if (sweep / name).is_dir()] == [
+        ".staging-live",
+        "alpha-0.1-s0",
+    ]
+
+
+# Where its runs are
+
+
+@pytest.fixture
+def part(make_sweep: MakeSweep, stopped: Path) -> StoredSweep:
+    """A sweep of two seeds, whose first run has stopped."""
+    sweep = make_sweep([{"moe.alpha": 0.0}])
+    shutil.copytree(stopped, sweep.directory / "p0-s0")
+    return sweep
+
+
+def first(sweep: StoredSweep) -> tuple[str, str | None]:
+    """State and error of the first run, read anew."""
+    found = StoredSweep(sweep.directory).states()["p0-s0"]
+    return found.state, found.error
+
+
+def test_a_run_without_a_folder_is_pending_unless_it_failed(part: StoredSweep) -> None:
+    assert {name: found.state for name, found in part.states().items()} == {
+        "p0-s0": "stopped",
+        "p0-s1": "pending",
+    }
+    (_, run) = part.plan.runs
+    part.fail(run, "first")
+    part.fail(run, "no memory")
+    for sweep in (part, StoredSweep(part.directory)):  # in this session, and in the next
+        assert (sweep.state(run).state, sweep.state(run).error) == ("failed", "no memory")
+
+
+def test_a_run_with_a_summary_is_finished_whatever_happened_before(
+    make_sweep: MakeSweep, finished: Path
+) -> None:
+    sweep = make_sweep([{"moe.alpha": 0.0}])
+    sweep.fail(sweep.plan.runs[0], "killed")
+    shutil.copytree(finished, sweep.directory / "p0-s0")
+    assert first(sweep) == ("finished", None)
+
+
+def test_a_run_is_running_as_long_as_a_process_holds_its_lock(part: StoredSweep) -> None:
+    change(part.directory / "p0-s0" / "status.json", state="running")
+    lock = Lock(part.directory / "p0-s0")
+    assert first(part) == ("running", None)
+    lock.close()
+    assert first(part) == ("interrupted", None)
+
+
+def test_a_run_that_was_killed_too_often_says_so(part: StoredSweep) -> None:
+    change(part.directory / "p0-s0" / "status.json", state="running")
+    part.fail(part.plan.runs[0], "killed by SIGKILL")
+    assert first(part) == ("interrupted", "killed by SIGKILL")
+
+
+@pytest.mark.parametrize("state", ["failed", "diverged"])
+def test_a_failed_runs_error_is_its_own(part: StoredSweep, state: str) -> None:
+    part.fail(part.plan.runs[0], "of an earlier session")
+    change(part.directory / "p0-s0" / "status.json", state=state, reason="loss is nan")
+    assert first(part) == (state, "loss is nan")
+
+
+@pytest.mark.parametrize("name", ["run.json", "status.json"])
+def test_a_damaged_run_has_failed_with_the_reason(part: StoredSweep, name: str) -> None:
+    (part.directory / "p0-s0" / name).write_text("{")
+    state, error = first(part)
+    assert state == "failed"
+    assert f"p0-s0/{name} is corrupt" in str(error)
+
+
+# What the tuning rule asks for
+
+
+def come_to(sweep: StoredSweep, run: str, finished: Path, **outcomes: Any) -> None:
+    """Put a finished run there, and say what it came to."""
+    path = shutil.copytree(finished, sweep.directory / run) / "summary.json"
+    change(path, outcomes={**read(path)["outcomes"], **outcomes})
+
+
+def test_the_rule_asks_for_one_run_after_another(runs: Path, finished: Path) -> None:
+    sweep = create(runs, Plan(PLAN.keys, PLAN.points, (0, 1), "alpha-0.1", rule=True))
+    grid = ["alpha-0.1-s0", "alpha-0.1-s1"]
+
+    def asked() -> list[str]:
+        return [run.name for run in sweep.runs()][len(grid) :]
+
+    assert [run.name for run in sweep.runs()][: len(grid)] == grid
+    assert asked() == ["alpha-0.01-s0", "alpha-0.01-s1"]
+    come_to(sweep, "alpha-0.01-s0", finished, max_violation=2.0)  # above 1: 3 x 0.01
+    assert asked() == ["alpha-0.01-s0", "alpha-0.03-s0", "alpha-0.01-s1"]
+    assert sweep.states()["alpha-0.03-s0"].state == "pending"
+    come_to(sweep, "alpha-0.03-s0", finished, max_violation=0.5, lm_loss_fall=1.0)
+    assert asked() == ["alpha-0.01-s0", "alpha-0.03-s0", "alpha-0.01-s1"]
+    assert [chain.settled for chain in sweep.chains()] == [True, False]
+
+
+def test_what_rule_and_grid_share_is_run_once(runs: Path) -> None:
+    point = Point("alpha-0.01", {"moe.alpha": 0.01})
+    sweep = create(runs, Plan(PLAN.keys, (point,), (0,), point.name, rule=True))
+    assert [run.name for run in sweep.runs()] == ["alpha-0.01-s0"]
+
+
+def test_without_the_rule_the_grid_is_all(runs: Path) -> None:
+    assert [run.name for run in create(runs).runs()] == ["alpha-0.1-s0"]
