@@ -343,7 +343,7 @@ def test_nothing_heavy_is_imported():
 
 
 def test_seeds_alone_repeat_a_config():
-    found = grid.plan([], seeds="5")
+    found = plan([], seeds="5")
     assert found.name == "sweep-seeds"
     assert [(run.name, run.settings) for run in found.plan.runs][:1] == [
         ("base-s0", {"seed": 0, "name": "base-s0"})
@@ -354,4 +354,4 @@ def test_seeds_alone_repeat_a_config():
 
 def test_one_seed_alone_is_no_sweep():
     with pytest.raises(ConfigError, match="nothing to sweep"):
-        grid.plan(["steps=200"], seeds="1")
+        plan(["steps=200"], seeds="1")
