@@ -12,7 +12,6 @@ from moe_lab.launch.task import Ended, Message, Progress, Task
 from moe_lab.signals import ASKED
 from moe_lab.store.sweep import StoredSweep
 
-
 # How many at a time
 
 

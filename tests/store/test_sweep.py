@@ -64,7 +64,6 @@ def test_a_taken_name_is_refused_and_left_alone(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "No such file"),
         (b"{", "is corrupt"),
         (b"[]", "not a JSON object"),
         (b"{}", "has no schema version"),
@@ -75,15 +74,18 @@ def test_a_taken_name_is_refused_and_left_alone(runs: Path) -> None:
     ],
 )
 def test_a_foreign_or_damaged_plan_is_refused_by_name(
-    runs: Path, content: bytes | None, reason: str
+    runs: Path, content: bytes, reason: str
 ) -> None:
     path = create(runs).directory / "sweep.json"
-    path.unlink()
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(ArtefactError, match=reason) as caught:
         StoredSweep(runs / "x")
     assert str(path) in str(caught.value)
+
+
+def test_a_folder_without_a_plan_is_no_sweep(runs: Path) -> None:
+    with pytest.raises(ArtefactError, match="x is not a moe-lab sweep"):
+        StoredSweep(runs / "x")
 
 
 def test_a_sweep_is_told_from_all_else(runs: Path, finished: Path) -> None:
@@ -96,12 +98,13 @@ def test_a_sweep_asked_for_a_run_names_one(make_sweep: MakeSweep, finished: Path
     sweep = make_sweep([{"moe.alpha": 0.0}])
     with pytest.raises(ArtefactError, match="is a sweep, not a run") as caught:
         StoredRun(sweep.directory)
-    assert caught.value.help == "none of its runs has begun"
+    assert "help: none of its runs has begun" in caught.value.render()
     for name in ("p0-s1", "p0-s0"):
         shutil.copytree(finished, sweep.directory / name)
     with pytest.raises(ArtefactError) as caught:
         StoredRun(sweep.directory)
-    assert caught.value.help == f"name one of its runs, such as {sweep.directory}/p0-s0"
+    remedy = f"help: name one of its runs, such as {sweep.directory}/p0-s0"
+    assert remedy in caught.value.render()
 
 
 def test_its_tables_are_replaced(runs: Path) -> None:

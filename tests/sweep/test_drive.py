@@ -52,7 +52,6 @@ def test_every_run_is_made_once_and_equals_the_same_run_alone(
     assert results(tmp_path / "alone") == results(sweep.directory / "p1-s1")
 
 
-@pytest.mark.slow
 def test_a_finished_sweep_begins_nothing(make_sweep: MakeSweep) -> None:
     sweep = make_sweep(GRID[:1], seeds=(3,))
     run(sweep)
@@ -72,7 +71,6 @@ def test_replicates_share_data_and_initial_weights_over_all_points(make_sweep: M
     assert untrained("p0-s0") != untrained("p0-s1")
 
 
-@pytest.mark.slow
 def test_a_diverged_run_is_kept_counted_and_takes_nothing_with_it(make_sweep: MakeSweep) -> None:
     sweep = make_sweep([CALM, DIVERGES], *OPEN, seeds=(0,))
     code, told = run(sweep)
@@ -87,7 +85,6 @@ def test_a_diverged_run_is_kept_counted_and_takes_nothing_with_it(make_sweep: Ma
     assert (code, told.of("begun")) == (FAILED, ["p1-s0"])  # it diverges again
 
 
-@pytest.mark.slow
 def test_fail_fast_begins_nothing_after_a_failure(make_sweep: MakeSweep) -> None:
     code, told = run(make_sweep([DIVERGES, CALM], *OPEN, seeds=(0, 1)), seats=1, fail_fast=True)
     assert (code, told.of("begun")) == (FAILED, ["p0-s0"])
@@ -119,7 +116,6 @@ class KillFirst(Crew):
         return list(messages)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kills", "retries", "state"), [(1, 1, "finished"), (2, 1, "interrupted")])
 def test_a_killed_run_is_gone_on_with_as_often_as_asked(
     make_sweep: MakeSweep, kills: int, retries: int, state: str
