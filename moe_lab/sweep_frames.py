@@ -10,7 +10,7 @@ import pandas as pd
 from moe_lab import sweep_columns
 from moe_lab.frames import RunFrames, described
 from moe_lab.plan import Plan
-from moe_lab.report import sweep_tables, sweeps
+from moe_lab.report import sweep_reading, sweep_tables
 from moe_lab.report.sweeps import Analysis
 from moe_lab.store.sweep import StoredSweep
 
@@ -71,7 +71,7 @@ class SweepFrames(os.PathLike[str]):
 
     @cached_property
     def _analysis(self) -> Analysis:
-        return sweeps.read(self._sweep)
+        return sweep_reading.read(self._sweep)
 
 
 def _frame(table: str) -> pd.DataFrame:

@@ -116,6 +116,15 @@ def imported(*arguments: object) -> tuple[int, set[str]]:
     return int(exit_code), set(packages)
 
 
+def test_help_imports_nothing_that_is_slow():
+    code = (
+        "import sys\nfrom moe_lab.cli import app\ntry:\n    app(['--help'])\nexcept SystemExit:\n"
+        "    print(*(p for p in ('torch', 'pandas', 'numpy', 'pydantic', 'yaml') if p in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
 def test_help_and_config_import_neither_torch_nor_pandas():
     helps = (("--help",), ("train", "--help"), ("sweep", "--help"))
     for arguments in (*helps, ("config", "show"), ("config", "schema")):

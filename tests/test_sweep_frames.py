@@ -11,7 +11,7 @@ from conftest import Cli, small
 from moe_lab.config import load
 from moe_lab.errors import ArtefactError
 from moe_lab.plan import Plan, Point
-from moe_lab.report import sweep_tables, sweeps
+from moe_lab.report import sweep_reading, sweep_tables
 from moe_lab.store.sweep import StoredSweep, create_sweep
 from moe_lab.sweep_frames import SweepFrames, load_sweep
 
@@ -50,7 +50,7 @@ def rows(table: str) -> list[dict[str, Any]]:
 )
 def test_frames_have_every_cell_of_the_files(frames: SweepFrames, table: str, written: Any):
     frame = getattr(frames, table)
-    expected = rows(written(sweeps.read(StoredSweep(frames.directory))))
+    expected = rows(written(sweep_reading.read(StoredSweep(frames.directory))))
     assert list(frame.columns) == list(expected[0])
     for (_, row), line in zip(frame.iterrows(), expected, strict=True):
         for column, cell in line.items():

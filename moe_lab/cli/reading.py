@@ -12,7 +12,6 @@ from moe_lab.cli import github
 from moe_lab.cli.door import app
 from moe_lab.cli.options import FAIL_ON, AsJson, RunDirectory, RunsDir, echo_json
 from moe_lab.errors import ConfigError
-from moe_lab.store.sweep import is_sweep
 
 GATE = 3  # exit code
 
@@ -51,6 +50,7 @@ def report(
 ) -> None:
     """Say what happened in a run, or how several differ; a running one is read as far as it is."""
     from moe_lab.report import render
+    from moe_lab.store.sweep import is_sweep
 
     form = "json" if as_json else format
     if any(map(is_sweep, directories)):
@@ -99,12 +99,12 @@ def _of_runs(directories: list[Path], *, everything: bool) -> _Report:
 
 
 def _of_sweep(directories: list[Path], margin: float, times: bool) -> _Report:
-    from moe_lab.report import sweep_pages, sweep_tables, sweeps
+    from moe_lab.report import sweep_pages, sweep_reading, sweep_tables
     from moe_lab.store.sweep import StoredSweep
 
     if len(directories) > 1:
         raise ConfigError("a sweep is reported by itself", help="name one sweep, or runs of it")
-    found = sweeps.read(StoredSweep(directories[0]), margin=margin)
+    found = sweep_reading.read(StoredSweep(directories[0]), margin=margin)
     return _Report(
         parts=list(sweep_pages.parts(found, with_times=times)),
         csv=lambda: sweep_tables.to_csv(found, with_times=times),

@@ -8,7 +8,6 @@ import typer
 from moe_lab.cli.door import app
 from moe_lab.cli.options import Jobs, Progress, ProgressMode, RetryFailed, RunsDir, warn
 from moe_lab.errors import ConfigError
-from moe_lab.store.folders import resume_command
 
 JobsPerGpu = Annotated[int, typer.Option(min=1, help="Runs at a time on each GPU.")]
 Retries = Annotated[
@@ -99,6 +98,7 @@ def _go_on(
     """Run what a sweep lacks, print its report, and leave with its exit code."""
     from moe_lab.launch.local import Crew
     from moe_lab.progress.sweeps import for_sweep
+    from moe_lab.store.folders import resume_command
     from moe_lab.sweep.drive import FAILED, Policy, drive
 
     train = stored.base.config.train
@@ -117,9 +117,9 @@ def _go_on(
 
 def _report(stored: Any) -> None:
     """The table on stdout, and the two CSVs beside the runs."""
-    from moe_lab.report import render, sweep_pages, sweep_tables, sweeps
+    from moe_lab.report import render, sweep_pages, sweep_reading, sweep_tables
 
-    found = sweeps.read(stored)
+    found = sweep_reading.read(stored)
     stored.write_tables(runs=sweep_tables.runs_csv(found), points=sweep_tables.to_csv(found))
     render.show(sweep_pages.parts(found), render.console())
 

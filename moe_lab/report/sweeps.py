@@ -14,10 +14,10 @@ from moe_lab.plan import Plan, Point
 from moe_lab.report import doses, shared_settings
 from moe_lab.report.contrasts import Difference, differences
 from moe_lab.report.doses import DoseResponse
-from moe_lab.report.outcomes import OUTCOMES, Glance, glances
+from moe_lab.report.outcomes import OUTCOMES, Glance
 from moe_lab.report.tuned import Tuned, tuned
 from moe_lab.statistics import Interval, Proportion, interval, pareto, wilson
-from moe_lab.store.sweep import FAILURES, RunState, StoredSweep
+from moe_lab.store.sweep import FAILURES, RunState
 from moe_lab.tuning import Chain
 
 Outcomes = dict[str, Any]
@@ -79,17 +79,6 @@ class Analysis:
     runs: tuple[Run, ...]
     thresholds: tuple[DoseResponse, ...]
     rule: Tuned | None  # where it was followed
-
-
-def read(sweep: StoredSweep, *, margin: float = MARGIN) -> Analysis:
-    """A sweep as it is on disk now. Raises ArtefactError if a file of a finished run is damaged."""
-    states = sweep.states()
-    finished = [found.run for found in states.values() if found.state == "finished"]
-    found = glances([sweep.run_directory(run) for run in finished])
-    seen = {run.name: glance for run, glance in zip(finished, found, strict=True)}
-    base = sweep.base.config.model_dump()
-    chains = sweep.chains() if sweep.plan.rule else []
-    return analyse(sweep.name, sweep.plan, base, states, seen, chains, margin=margin)
 
 
 def analyse(

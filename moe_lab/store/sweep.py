@@ -83,12 +83,11 @@ class StoredSweep:
         return [tuning.follow(seed, self.outcomes) for seed in self.plan.seeds]
 
     def outcomes(self, run: PlannedRun) -> Mapping[str, Any] | None:
-        """What a finished run stored about itself; None for any other."""
-        directory = self.run_directory(run)
-        if not is_finished(directory):
+        """What a finished run stored about itself; None for any other, and for one that is damaged."""
+        try:
+            return StoredRun(self.run_directory(run)).outcomes or None
+        except ArtefactError:
             return None
-        summary = StoredRun(directory).summary
-        return summary and summary["outcomes"]
 
     def state(self, run: PlannedRun) -> RunState:
         """Where one run is."""

@@ -70,3 +70,11 @@ def test_a_gate_on_a_sweep_names_a_run_of_it(cli: Cli, made: Made):
             f"error: {made.directory} is a sweep, not a run\n"
             f"  help: name one of its runs, such as {made.directory}/alpha-0-s0\n"
         )
+
+
+def test_a_damaged_run_is_a_failed_one_and_hides_no_other(cli: Cli, copied: Path):
+    (copied / RUN / "run.json").write_text("{")
+    done = cli("report", copied)
+    assert done.exit_code == 0
+    assert "3 finished, 1 failed" in done.stdout
+    assert re.search(rf"(?m)^  {RUN}: .*run.json is corrupt", done.stdout)

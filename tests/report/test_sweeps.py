@@ -7,7 +7,7 @@ from conftest import Cli, small
 
 from moe_lab.config import load
 from moe_lab.plan import Plan, PlannedRun, Point
-from moe_lab.report import sweeps
+from moe_lab.report import sweep_reading, sweeps
 from moe_lab.report.outcomes import glances
 from moe_lab.report.sweeps import Analysis, Row
 from moe_lab.statistics import Interval, interval, wilson
@@ -179,7 +179,7 @@ def stored(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> StoredSweep:
 
 
 def test_a_stored_sweep_is_read_as_far_as_it_is(stored: StoredSweep):
-    analysis = sweeps.read(stored)
+    analysis = sweep_reading.read(stored)
     assert (analysis.name, analysis.base, analysis.seeds) == ("sweep-alpha", "tiny", (3,))
     assert [(run.name, run.state) for run in analysis.runs] == [
         ("alpha-0-s3", "finished"),
