@@ -5,7 +5,7 @@ from typing import Any
 
 from moe_lab.report import compare
 from moe_lab.report.outcomes import SHOWN, Glance
-from moe_lab.statistics import Interval, interval, paired
+from moe_lab.statistics import FEW, Interval, interval, paired
 
 Arm = dict[int | None, Glance]  # by seed
 COLUMNS = ("gap", "lm_loss", "rho", "n_eff", "nmi", "cv_worst")
@@ -14,6 +14,11 @@ READING = (
     "n: seeds. +/-: half the width of a 95 % t interval of the mean over seeds. n_eff: of the worst layer.\n"
     "Differences are paired by seed, from the first arm."
 )
+
+
+def counted(n: int) -> str:
+    """A number of seeds; few are marked."""
+    return f"{n}†" if 0 < n < FEW else str(n)
 
 
 def arms(runs: Sequence[Glance]) -> dict[tuple[str, ...], Arm]:
@@ -41,7 +46,7 @@ def rows(runs: Sequence[Glance]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]
     lines = [
         (
             *label,
-            len(arm),
+            counted(len(arm)),
             *(_mean(arm, name) for name in shown),
             *(_difference(arm, first, name) if arm is not first else None for name in losses),
         )

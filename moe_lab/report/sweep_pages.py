@@ -9,6 +9,7 @@ from moe_lab.report import compare
 from moe_lab.report.doses import DoseResponse
 from moe_lab.report.pages import Note, Part, Sheet
 from moe_lab.report.render import cell
+from moe_lab.report.replicates import counted
 from moe_lab.report.shared_settings import PLACES, named
 from moe_lab.report.sweeps import Analysis, Row, Run
 from moe_lab.report.tuned import Course, Tuned
@@ -72,7 +73,7 @@ def _table(analysis: Analysis, *, with_times: bool) -> Sheet:
             name: [_setting(key, row.settings[key]) for row in rows]
             for key, name in _short_names(analysis.keys).items()
         },
-        "n": [f"{row.n}†" if 0 < row.n < FEW else row.n for row in rows],
+        "n": [counted(row.n) for row in rows],
         "failed": _unless_all_zero([row.failed for row in rows]),
         analysis.loss: [row.loss for row in rows],
         **_differences(rows, analysis.baseline),

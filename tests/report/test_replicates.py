@@ -38,8 +38,8 @@ def test_a_row_holds_means_with_intervals_and_the_paired_difference_from_the_fir
     assert header[:3] == ("moe.alpha", "n", "gap")
     assert header[-2:] == ("gap - first", "lm_loss - first")
     low, high = gaps(runs, 0.0), gaps(runs, 0.5)
-    assert rows[0][:3] == ("0.0", 3, interval(low))
-    assert rows[1][:3] == ("0.5", 3, interval(high))
+    assert rows[0][:3] == ("0.0", "3†", interval(low))
+    assert rows[1][:3] == ("0.5", "3†", interval(high))
     assert (rows[0][-2], rows[1][-2]) == (None, paired(high, low))
 
 
@@ -51,7 +51,7 @@ def test_differences_are_paired_by_seed_whatever_the_order(runs):
 def test_a_seed_that_one_arm_lacks_is_left_out_of_the_difference(runs):
     rows = replicates.rows(runs[1:])[1]
     low, high = gaps(runs, 0.0)[1:], gaps(runs, 0.5)
-    assert rows[0][1:3] == (2, interval(low))
+    assert rows[0][1:3] == ("2†", interval(low))
     assert rows[1][-2] == paired(high[1:], low)
 
 

@@ -14,6 +14,7 @@ from moe_lab.errors import StorageError
 from moe_lab.launch.local import Crew
 from moe_lab.launch.task import Progress
 from moe_lab.progress import Silent
+from moe_lab.report import sweep_reading
 from moe_lab.store.lock import Lock
 from moe_lab.store.sweep import StoredSweep
 from moe_lab.sweep.drive import FAILED, Policy, drive
@@ -50,6 +51,24 @@ def test_every_run_is_made_once_and_equals_the_same_run_alone(
     alone = load(None, small("name=alone", "seed=1", "alpha=0.1"))
     session.train(alone, runs_dir=tmp_path, exact=True, reporter=Silent())
     assert results(tmp_path / "alone") == results(sweep.directory / "p1-s1")
+
+
+def test_the_tuning_rule_is_followed_to_its_end_beside_the_grid(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(GRID, "steps=8", seeds=(0,), rule=True)
+    assert run(sweep)[0] == 0
+    stored = StoredSweep(sweep.directory)
+    (chain,) = stored.chains()
+    assert chain.settled
+    asked = {made.name for made in chain.runs}
+    assert "alpha-0.01-s0" in asked
+    assert states(sweep) == dict.fromkeys({"p0-s0", "p1-s0"} | asked, "finished")
+    found = sweep_reading.read(stored)
+    assert found.rule is not None
+    (course,) = found.rule.courses
+    own = stored.outcomes(chain.chosen)
+    assert own is not None
+    assert course.loss == own["gap"]
+    assert course.regret is not None
 
 
 def test_a_finished_sweep_begins_nothing(make_sweep: MakeSweep) -> None:
