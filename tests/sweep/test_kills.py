@@ -14,10 +14,10 @@ from conftest import results, small
 
 from moe_lab.store.lock import is_locked
 
-KILLS = int(os.environ.get("MOE_LAB_KILLS", "8"))  # 30 before a release
+KILLS = int(os.environ.get("MOE_LAB_KILLS", "4"))  # 30 before a release
 ARGUMENTS = (
     *("alpha=0,0.1", "noise=0,1", "--seeds", "2", "--retries", "1000", "--progress", "none"),
-    *small("steps=60", "tokens=256", "eval.every=10", "checkpoint.every=7"),
+    *small("steps=40", "tokens=256", "eval.every=10", "checkpoint.every=7"),
 )
 
 
