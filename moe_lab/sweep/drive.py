@@ -92,6 +92,8 @@ class _Drive:
                 self.waiting.append(found.run)
         append_event(self.sweep.directory, "start", finished=finished, runs=len(states))
         self.reporter.start(self.sweep.name, len(states), finished)
+        for name in sorted(self.failed):
+            self.reporter.ended(name, states[name].state, states[name].error or "")
 
     def _states_of(self, state: str) -> int:
         return sum(self.sweep.state(run).state == state for run in self.runs.values())
@@ -157,7 +159,8 @@ class _Drive:
             self._halt(signal.SIGTERM, f"{IDENTICAL} runs failed at once with one error: {error}")
 
     def _at_once(self, run: PlannedRun, error: str) -> bool:
-        """Whether this is one of IDENTICAL instant failures in a row that look the same."""
+        """Whether this is one of IDENTICAL instant failures in a row that look the same but for the run's name."""
+        error = error.replace(run.name, "RUN")
         quick = time.monotonic() - self.began.get(run.name, 0.0) < INSTANT
         same = not self.instant or self.instant[-1] == error
         self.instant = [*(self.instant if same else []), error] if quick else []

@@ -1,14 +1,14 @@
 """Sweeps that are driven, and a reporter that keeps what it is told."""
 
-from types import TracebackType
 from typing import Any
 
 from moe_lab.launch.local import Crew
+from moe_lab.progress import SweepReporter
 from moe_lab.store.sweep import StoredSweep
 from moe_lab.sweep.drive import Policy, drive
 
 
-class Told:
+class Told(SweepReporter):
     """Keeps what a reporter of a sweep is told."""
 
     def __init__(self) -> None:
@@ -16,16 +16,6 @@ class Told:
         self.events: list[tuple[str, ...]] = []
         self.said: list[str] = []
         self.steps: list[int] = []
-
-    def __enter__(self) -> "Told":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
     def start(self, title: str, runs: int, finished: int) -> None:
         self.started = (title, runs, finished)

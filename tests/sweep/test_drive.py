@@ -99,7 +99,7 @@ def test_a_diverged_run_is_kept_counted_and_takes_nothing_with_it(make_sweep: Ma
         sweep.states()["p1-s0"].error
     )
     code, told = run(sweep)
-    assert (code, told.events) == (FAILED, [])  # counted still, and not begun again
+    assert (code, told.events) == (FAILED, [("diverged", "p1-s0")])  # counted, and not begun again
     code, told = run(sweep, retry_failed=True)
     assert (code, told.of("begun")) == (FAILED, ["p1-s0"])  # it diverges again
 
@@ -118,6 +118,17 @@ def test_three_instant_failures_of_one_error_end_the_sweep(make_sweep: MakeSweep
     assert "3 runs failed at once with one error" in told.said[-1]
     assert list(states(sweep).values()).count("pending") == 3
     assert "nonsense" in str(sweep.states()["p0-s0"].error)
+
+
+def test_failures_that_differ_in_the_name_of_the_run_alone_are_one_error(
+    make_sweep: MakeSweep,
+) -> None:
+    sweep = make_sweep(GRID, seeds=(0, 1, 2))
+    for made in sweep.plan.runs:
+        sweep.run_directory(made).mkdir()  # what is no run cannot be gone on with
+    code, told = run(sweep, seats=1, retry_failed=True)
+    assert (code, len(told.of("failed"))) == (FAILED, 3)
+    assert "3 runs failed at once" in told.said[-1]
 
 
 class KillFirst(Crew):
