@@ -53,6 +53,9 @@ def test_a_seed_that_one_arm_lacks_is_left_out_of_the_difference(runs):
     low, high = gaps(runs, 0.0)[1:], gaps(runs, 0.5)
     assert rows[0][1:3] == ("2†", interval(low))
     assert rows[1][-2] == paired(high[1:], low)
+    rows = replicates.rows(runs[:-1])[1]
+    low, high = gaps(runs, 0.0), gaps(runs, 0.5)[:-1]
+    assert rows[1][-2] == paired(high, low[:-1])
 
 
 def test_the_report_of_replicated_runs_is_a_table_of_arms(runs, cli: Cli):
