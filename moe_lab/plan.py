@@ -13,6 +13,11 @@ class Point:
     settings: Mapping[str, Any]  # by dotted path, as JSON has them
 
 
+def run_name(point: str, seed: int) -> str:
+    """What the run of a point, by its name, at a seed is called."""
+    return f"{point}-s{seed}"
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """A point at one seed."""
@@ -23,7 +28,7 @@ class PlannedRun:
     @property
     def name(self) -> str:
         """Of the run's folder, inside that of its sweep."""
-        return f"{self.point.name}-s{self.seed}"
+        return run_name(self.point.name, self.seed)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -43,13 +43,14 @@ def parts(analysis: Analysis, *, with_times: bool = False) -> Iterator[Part]:
 def _title(analysis: Analysis) -> str:
     states = Counter(run.state for run in analysis.runs)
     failed = sum(states[state] for state in FAILURES)
-    size = f"{_count(analysis.points, 'point')} x {_count(analysis.seeds, 'seed')}"
+    size = f"{counted_as(analysis.points, 'point')} x {counted_as(analysis.seeds, 'seed')}"
     rule = ", and the tuning rule" if analysis.rule else ""
     ended = f"{states['finished']} finished" + (f", {failed} failed" if failed else "")
     return f"{analysis.name}: {size} on {analysis.base}{rule}, {ended}"
 
 
-def _count(things: Sequence[object], name: str) -> str:
+def counted_as(things: Sequence[object], name: str) -> str:
+    """`1 point`, `2 points`."""
     return f"{len(things)} {name}" + ("" if len(things) == 1 else "s")
 
 

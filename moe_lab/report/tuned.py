@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from moe_lab.plan import run_name
 from moe_lab.statistics import Interval, interval
 from moe_lab.tuning import ALPHA, Advice, Chain
 
@@ -49,7 +50,7 @@ def tuned(chains: Sequence[Chain], losses: Losses, best: str | None) -> Tuned:
 def _course(chain: Chain, losses: Losses, best: str | None) -> Course:
     seed = chain.runs[0].seed
     end = losses.get(chain.chosen.name) if chain.settled else None
-    beside = losses.get(f"{best}-s{seed}")
+    beside = losses.get(run_name(best, seed)) if best else None
     return Course(
         seed=seed,
         alphas=tuple(run.point.settings[ALPHA] for run in chain.runs),

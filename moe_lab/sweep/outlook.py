@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from moe_lab.report.pages import Note, Part, Sheet
+from moe_lab.report.sweep_pages import counted_as
 from moe_lab.sweep.grid import Grid
 from moe_lab.sweep.naming import labels, word
 from moe_lab.sweep.probe import costs
@@ -13,7 +14,8 @@ def parts(grid: Grid, jobs: int) -> Iterator[Part]:
     plan = grid.plan
     each = costs(grid.configs)
     yield Note(
-        f"{grid.name}: {len(plan.points)} points x {len(plan.seeds)} seeds on {grid.base.config.name}",
+        f"{grid.name}: {counted_as(plan.points, 'point')} x {counted_as(plan.seeds, 'seed')} "
+        f"on {grid.base.config.name}",
         heading=True,
     )
     names = labels(plan.keys)
@@ -22,7 +24,9 @@ def parts(grid: Grid, jobs: int) -> Iterator[Part]:
         tuple(
             (
                 point.name,
-                *(word(key, value) for key, value in point.settings.items()),
+                *(
+                    word(key, point.settings[key]) for key in plan.keys
+                ),  # a source brings more settings
                 f"{cost.parameters:,}",
                 f"{cost.tokens:,}",
                 cost.seconds / 60,

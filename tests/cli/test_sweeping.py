@@ -157,6 +157,19 @@ def test_a_dry_run_shows_what_it_would_take_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_over_sources_has_no_column_for_what_a_source_brings(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings = ("steps=2", "warmup=1", "tokens=64", "batch_size=1", "d_model=16", "d_expert=16")
+    done = cli("sweep", "data.source=domains,clusters", *settings, "--seeds", "1", "--dry-run")
+    assert done.exit_code == 0, done.stderr
+    assert "2 points x 1 seed on collapse" in done.stdout
+    for source in ("domains", "clusters"):  # 2 steps x 1 x 64 tokens
+        row = rf"(?m)^ source-{source} +{source} +[\d,]+ +128 +[\d.e-]+ $"
+        assert re.search(row, done.stdout), done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
