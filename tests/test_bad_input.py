@@ -61,13 +61,12 @@ def test_bad_input_is_located_and_writes_nothing(
     assert listing(tmp_path) == before
 
 
-@pytest.mark.parametrize(("inside", "why"), [(".", "File exists"), ("deeper", "Not a directory")])
-def test_a_runs_folder_that_cannot_be_made_is_exit_4(cli: Cli, tmp_path: Path, inside, why):
+@pytest.mark.parametrize("inside", [".", "deeper"])
+def test_a_runs_folder_that_cannot_be_made_is_exit_4(cli: Cli, tmp_path: Path, inside):
     (tmp_path / "file").write_text("mine")
     done = cli("train", *small(), "--runs-dir", tmp_path / "file" / inside)
     assert (done.exit_code, done.stdout) == (4, "")
-    assert done.stderr.startswith(f"error: cannot write {tmp_path}/file")
-    assert why in done.stderr
+    assert done.stderr.startswith(f"error: cannot write {tmp_path}/file: File exists\n")
     assert done.stderr.endswith("  help: choose another place with --runs-dir\n")
     assert listing(tmp_path) == ["file"]
 

@@ -11,24 +11,22 @@ from numpy.typing import NDArray
 
 from moe_lab.errors import ArtefactError
 from moe_lab.store import files, layout
+from moe_lab.store.disk import Disk
 
 UNPACKED_LIMIT = 2**31  # bytes; a small file can unpack to far more than a run ever writes
 
 Arrays = dict[str, NDArray[np.generic]]
 
 
-def write_arrays(directory: Path, step: int, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+def write_arrays(
+    disk: Disk, directory: Path, step: int, arrays: Mapping[str, NDArray[np.generic]]
+) -> None:
     """Writes an evaluation's arrays, in place of older ones of its step; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
     path = layout.arrays(directory, step)
-    temporary = path.with_name(layout.STAGING + path.name)
-    with files.writing(path):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        temporary.unlink(missing_ok=True)  # left by a kill
-        files.write_new(temporary, buffer.getvalue())
-        temporary.replace(path)
-    files.sync_folder(path.parent)
+    disk.make_folder(path.parent)
+    disk.replace(path, buffer.getvalue())
 
 
 def read_arrays(directory: Path, step: int) -> Arrays:
@@ -56,10 +54,8 @@ def array_steps(directory: Path) -> list[int]:
     return sorted(step for step in found if step is not None)
 
 
-def cut_arrays(directory: Path, step: int) -> None:
+def cut_arrays(disk: Disk, directory: Path, step: int) -> None:
     """Removes the arrays of evaluations after a step."""
     for later in array_steps(directory):
         if later > step:
-            path = layout.arrays(directory, later)
-            with files.writing(path):
-                path.unlink()
+            disk.discard(layout.arrays(directory, later))

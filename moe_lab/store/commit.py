@@ -4,7 +4,6 @@ A commit also holds each table's length at its step: a resumed run continues at 
 """
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import safetensors.numpy
 
 from moe_lab.errors import ArtefactError
 from moe_lab.store import files, layout
+from moe_lab.store.disk import Disk, json_bytes
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -39,7 +39,9 @@ class Commit:
     skipped: tuple[str, ...]  # what is wrong with each newer one
 
 
-def write_commit(directory: Path, state: State, csv_bytes: Mapping[str, int], *, keep: int) -> None:
+def write_commit(
+    disk: Disk, directory: Path, state: State, csv_bytes: Mapping[str, int], *, keep: int
+) -> None:
     """Stages, syncs, renames and re-reads a checkpoint of the run, then deletes all but `keep`.
 
     The tables must be synced before. Raises StorageError, or ArtefactError if it does not read
@@ -47,13 +49,13 @@ def write_commit(directory: Path, state: State, csv_bytes: Mapping[str, int], *,
     """
     target = layout.checkpoint(directory, state.step)
     with ExitStack() as undo:
-        staging = files.staging_folder(target.parent)
-        undo.callback(shutil.rmtree, staging, ignore_errors=True)
-        _write_files(staging, state, csv_bytes)
-        _put(staging, target)
+        staging = disk.staging_folder(target.parent)
+        undo.callback(disk.abandon, staging)
+        _write_files(disk, staging, state, csv_bytes)
+        _put(disk, staging, target)
         undo.pop_all()
     _checked_files(target)
-    _delete_old(directory, state.step, keep)
+    _delete_old(disk, directory, state.step, keep)
 
 
 def newest_commit(directory: Path) -> Commit:
@@ -69,34 +71,33 @@ def newest_commit(directory: Path) -> Commit:
     raise ArtefactError("\n  ".join([f"{directory} has no intact checkpoint", *skipped]))
 
 
-def clear_leftovers(directory: Path) -> None:
+def clear_leftovers(disk: Disk, directory: Path) -> None:
     """Removes what a kill left half done; the caller holds the run's lock."""
     folder = directory / layout.CHECKPOINTS
-    with files.writing(folder):
-        for staging in folder.glob(f"{layout.STAGING}*"):
-            shutil.rmtree(staging)
-        for old in folder.glob(f"{layout.REPLACED}*"):
-            target = folder / old.name.removeprefix(layout.REPLACED)
-            if target.exists():
-                shutil.rmtree(old)
-            else:  # killed between the two renames
-                old.rename(target)
+    for staging in folder.glob(f"{layout.STAGING}*"):
+        disk.discard_tree(staging)
+    for old in folder.glob(f"{layout.REPLACED}*"):
+        target = folder / old.name.removeprefix(layout.REPLACED)
+        if target.exists():
+            disk.discard_tree(old)
+        else:  # killed between the two renames
+            disk.rename(old, target)
 
 
-def _write_files(staging: Path, state: State, csv_bytes: Mapping[str, int]) -> None:
+def _write_files(disk: Disk, staging: Path, state: State, csv_bytes: Mapping[str, int]) -> None:
     step = {"schema": layout.SCHEMA, "step": state.step}
     contents = {
         layout.MODEL: _tensors(state.model),
         layout.OPTIMIZER: _tensors(state.optimizer),
-        layout.STATE: files.json_bytes({**step, "extra": state.extra}),
+        layout.STATE: json_bytes({**step, "extra": state.extra}),
     }
     for name, data in contents.items():
-        files.write_new(staging / name, data)
+        disk.write_new(staging / name, data)
     sums = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in contents.items()}
     body = {**step, "files": sums, "csv": dict(csv_bytes)}
-    seal = {"sha256": _sha256(files.json_bytes(body))}  # a flipped digit of a length would parse
-    files.write_new(staging / layout.COMMIT, files.json_bytes({**body, **seal}))
-    files.sync_folder(staging)
+    seal = {"sha256": _sha256(json_bytes(body))}  # a flipped digit of a length would parse
+    disk.write_new(staging / layout.COMMIT, json_bytes({**body, **seal}))
+    disk.sync_folder(staging)
 
 
 def _tensors(arrays: Arrays) -> bytes:
@@ -105,24 +106,24 @@ def _tensors(arrays: Arrays) -> bytes:
     return safetensors.numpy.save({name: np.asarray(a, order="C") for name, a in arrays.items()})
 
 
-def _put(staging: Path, target: Path) -> None:
+def _put(disk: Disk, staging: Path, target: Path) -> None:
     """Gives the staged checkpoint its name; an older one of the same step gives way."""
     aside = target.with_name(layout.REPLACED + target.name)
-    with files.writing(target):
-        if target.exists():
-            target.rename(aside)
-        staging.rename(target)
-        files.sync_folder(target.parent)
-        if aside.exists():
-            shutil.rmtree(aside)
+    if target.exists():
+        disk.rename(target, aside)
+    disk.rename(staging, target)
+    disk.sync_folder(target.parent)
+    if aside.exists():
+        disk.discard_tree(aside)
 
 
-def _delete_old(directory: Path, newest: int, keep: int) -> None:
+def _delete_old(disk: Disk, directory: Path, newest: int, keep: int) -> None:
     """Keeps the last before the newest; later steps are damaged ones and count for nothing."""
     before = [folder for step, folder in _checkpoints(directory) if step < newest]
     for folder in before[: max(0, len(before) - (keep - 1))]:
-        with files.writing(folder):
-            shutil.rmtree(folder)
+        trash = folder.with_name(layout.STAGING + folder.name)
+        disk.rename(folder, trash)  # a kill leaves no half of a checkpoint under a checkpoint's name
+        disk.discard_tree(trash)
 
 
 def _checkpoints(directory: Path) -> list[tuple[int, Path]]:
@@ -152,7 +153,7 @@ def _checked_files(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     commit = files.read_json(path)
     files.check_schema(commit, path)
     seal = commit.pop("sha256", None)
-    if seal != _sha256(files.json_bytes(commit)):
+    if seal != _sha256(json_bytes(commit)):
         raise ArtefactError(f"{path} is corrupt: its SHA-256 differs")
     if commit["step"] != layout.checkpoint_step(folder):
         raise ArtefactError(f"{path} is of step {commit['step']}: the folder was renamed")

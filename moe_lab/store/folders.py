@@ -6,8 +6,10 @@ import os
 import shlex
 from pathlib import Path
 
-from moe_lab.errors import ConfigError
-from moe_lab.store import files
+from moe_lab.errors import ConfigError, StorageError
+from moe_lab.store.disk import Disk
+
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 def refuse_existing(directory: Path) -> None:
@@ -24,27 +26,26 @@ def resume_command(directory: Path) -> str:
     return shlex.join(["moe-lab", "resume", str(directory)])
 
 
-def publish(new: Path, wanted: Path, *, exact: bool) -> Path:
+def publish(disk: Disk, new: Path, wanted: Path, *, exact: bool) -> Path:
     """Renames the prepared folder to the first free name, durably."""
     target = wanted
     numbers = itertools.count(2)
-    while not _renamed(new, target):
+    while not _renamed(disk, new, target):
         if exact:
             refuse_existing(target)
         target = wanted.with_name(f"{wanted.name}-{next(numbers)}")
-    files.sync_folder(wanted.parent)
+    disk.sync_folder(wanted.parent)
     return target
 
 
-def _renamed(new: Path, target: Path) -> bool:
+def _renamed(disk: Disk, new: Path, target: Path) -> bool:
     """False if the name is taken, even at the last moment: rename replaces no folder with files."""
     if os.path.lexists(target):  # rename would replace an empty folder
         return False
-    with files.writing(target):
-        try:
-            new.rename(target)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                return False
-            raise
+    try:
+        disk.rename(new, target)
+    except StorageError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _TAKEN:
+            return False
+        raise
     return True

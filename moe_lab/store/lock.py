@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moe_lab.errors import StorageError
 from moe_lab.store import layout
-from moe_lab.store.files import writing
+from moe_lab.store.disk import DISK, Disk, writing
 
 
 class Lock:
@@ -15,10 +15,10 @@ class Lock:
     Raises StorageError at once if another process holds it, or if the file system has no locks.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, disk: Disk = DISK):
         path = directory / layout.LOCK
         with writing(path):  # Python opens close-on-exec: a started program never keeps the lock
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            self._descriptor = disk.system.extend(path)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

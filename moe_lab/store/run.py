@@ -1,7 +1,6 @@
 """A run being written: its lock, its open tables and everything that is put into its folder."""
 
 import os
-import shutil
 import traceback
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_lab.errors import ArtefactError
-from moe_lab.store import files, layout
+from moe_lab.store import layout
 from moe_lab.store.arrays import cut_arrays, write_arrays
 from moe_lab.store.commit import State, clear_leftovers, newest_commit, write_commit
+from moe_lab.store.disk import DISK, Disk, json_bytes
 from moe_lab.store.events import append_event, cut_torn_event, now
 from moe_lab.store.folders import publish
 from moe_lab.store.lock import Lock
@@ -31,13 +31,16 @@ class Run:
     Details, records and summaries are JSON, without NaN. Raises StorageError if the disk refuses.
     """
 
-    def __init__(self, directory: Path, lock: Lock, csv_bytes: Mapping[str, int], step: int):
+    def __init__(
+        self, disk: Disk, directory: Path, lock: Lock, csv_bytes: Mapping[str, int], step: int
+    ):
+        self._disk = disk
         self.directory = directory
         self.skipped: tuple[str, ...] = ()  # newer checkpoints that `reopen` found damaged
         self._lock = lock
         self.step = step  # of the last commit
         self._tables = {
-            name: TableWriter(layout.table(directory, name), length)
+            name: TableWriter(disk, layout.table(directory, name), length)
             for name, length in csv_bytes.items()
         }
 
@@ -53,6 +56,7 @@ class Run:
         record: Mapping[str, Any],
         tables: Mapping[str, Sequence[str]],
         state: State | None = None,
+        disk: Disk = DISK,
     ) -> Self:
         """Makes a run's folder with table headers and the commit of `state`: whole, or not at all.
 
@@ -61,43 +65,43 @@ class Run:
         A taken name gets -2, -3, …; with `exact` it is refused. Raises ConfigError, StorageError.
         """
         with ExitStack() as undo:
-            new = files.staging_folder(runs_dir)
-            undo.callback(shutil.rmtree, new, ignore_errors=True)
-            lock = Lock(new)  # stays with the folder when it is renamed
+            new = disk.staging_folder(runs_dir)
+            undo.callback(disk.abandon, new)
+            lock = Lock(new, disk)  # stays with the folder when it is renamed
             undo.callback(lock.close)
             if config is not None:
-                files.write_new(new / layout.CONFIG, config)
+                disk.write_new(new / layout.CONFIG, config)
             if resolved is not None:
-                files.write_new(new / layout.RESOLVED, resolved.encode())
-            files.write_new(new / layout.RECORD, files.json_bytes(_identified(record)))
+                disk.write_new(new / layout.RESOLVED, resolved.encode())
+            disk.write_new(new / layout.RECORD, json_bytes(_identified(record)))
             csv_bytes = {
-                table: create_table(layout.table(new, table), header)
+                table: create_table(disk, layout.table(new, table), header)
                 for table, header in tables.items()
             }
             if state is not None:
-                write_commit(new, state, csv_bytes, keep=1)
+                write_commit(disk, new, state, csv_bytes, keep=1)
             step = state.step if state else 0
-            _write_status(new, "running", step=step)  # syncs the names of all these files
-            directory = publish(new, runs_dir / name, exact=exact)
+            _write_status(disk, new, "running", step=step)  # syncs the names of all these files
+            directory = publish(disk, new, runs_dir / name, exact=exact)
             undo.pop_all()
-        return cls(directory, lock, csv_bytes, step)
+        return cls(disk, directory, lock, csv_bytes, step)
 
     @classmethod
-    def reopen(cls, directory: Path) -> tuple[Self, State]:
+    def reopen(cls, directory: Path, disk: Disk = DISK) -> tuple[Self, State]:
         """Goes back to the newest intact commit; rows and files after it are cut off.
 
         Raises ArtefactError if it is no run or has no intact commit, StorageError if it is in use.
         """
         read_record(directory)  # before a lock file is left in a folder that is no run
         with ExitStack() as undo:
-            lock = Lock(directory)
+            lock = Lock(directory, disk)
             undo.callback(lock.close)
-            clear_leftovers(directory)
+            clear_leftovers(disk, directory)
             commit = newest_commit(directory)
             _check_lengths(directory, commit.csv_bytes)
-            cut_arrays(directory, commit.state.step)
-            cut_torn_event(directory)
-            run = cls(directory, lock, commit.csv_bytes, commit.state.step)
+            cut_arrays(disk, directory, commit.state.step)
+            cut_torn_event(disk, directory)
+            run = cls(disk, directory, lock, commit.csv_bytes, commit.state.step)
             undo.pop_all()
         run.skipped = commit.skipped
         run.status("running")
@@ -120,33 +124,35 @@ class Run:
 
     def save_arrays(self, step: int, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Writes the arrays of an evaluation, durably."""
-        write_arrays(self.directory, step, arrays)
+        write_arrays(self._disk, self.directory, step, arrays)
 
     def commit(self, state: State, *, keep: int) -> None:
         """Makes rows and state durable, then deletes all but the last `keep` checkpoints."""
         csv_bytes = {name: table.sync() for name, table in self._tables.items()}
-        write_commit(self.directory, state, csv_bytes, keep=keep)
+        write_commit(self._disk, self.directory, state, csv_bytes, keep=keep)
         self.step = state.step
         self.status("running")
 
     def event(self, kind: str, **details: Any) -> None:
         """Adds a line to events.jsonl, with the time."""
-        append_event(self.directory, kind, **details)
+        append_event(self._disk, self.directory, kind, **details)
 
     def status(self, condition: Condition, **details: Any) -> None:
         """Replaces status.json; `step` is the last committed one unless given."""
-        _write_status(self.directory, condition, **{"step": self.step, **details})
+        _write_status(self._disk, self.directory, condition, **{"step": self.step, **details})
 
     def log(self, text: str) -> None:
         """Adds plain text to log.txt, as a line."""
-        files.append(self.directory / layout.LOG, (text + "\n").encode())
+        self._disk.append(self.directory / layout.LOG, (text + "\n").encode())
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Marks the run as finished; summary.json is its last file."""
         for table in self._tables.values():
             table.sync()
         self.status("finished")
-        files.replace_json(self.directory / layout.SUMMARY, {"schema": layout.SCHEMA, **summary})
+        self._disk.replace_json(
+            self.directory / layout.SUMMARY, {"schema": layout.SCHEMA, **summary}
+        )
 
     def fail(self, error: BaseException) -> None:
         """Marks the run as ended by an error, stopped if that is Ctrl-C; the log has the traceback."""
@@ -166,9 +172,9 @@ def _identified(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"schema": layout.SCHEMA, "id": str(uuid.uuid4()), "created": now(), **record}
 
 
-def _write_status(directory: Path, condition: Condition, **details: Any) -> None:
+def _write_status(disk: Disk, directory: Path, condition: Condition, **details: Any) -> None:
     status = {"schema": layout.SCHEMA, "state": condition, "pid": os.getpid(), "time": now()}
-    files.replace_json(directory / layout.STATUS, {**status, **details})
+    disk.replace_json(directory / layout.STATUS, {**status, **details})
 
 
 def _check_lengths(directory: Path, csv_bytes: Mapping[str, int]) -> None:

@@ -1,7 +1,6 @@
 """The folder of a sweep: its plan, written once; how far it is, is read from the folders of its runs."""
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from moe_lab.config import Resolved
 from moe_lab.errors import ArtefactError
 from moe_lab.plan import Plan, PlannedRun
 from moe_lab.store import files, layout
+from moe_lab.store.disk import DISK, Disk, json_bytes
 from moe_lab.store.events import append_event, now, read_events
 from moe_lab.store.folders import publish
 from moe_lab.store.lock import is_locked
@@ -34,7 +34,8 @@ class RunState:
 class StoredSweep:
     """A sweep on disk. Raises ArtefactError if it is none, or if its plan is damaged."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, disk: Disk = DISK):
+        self._disk = disk
         self.directory = directory
         path = directory / layout.SWEEP
         if not is_sweep(directory):
@@ -110,11 +111,11 @@ class StoredSweep:
     def write_tables(self, *, runs: str, points: str) -> None:
         """Replaces runs.csv and summary.csv: copies for other programs, which nothing of ours reads."""
         for name, text in ((layout.RUNS_TABLE, runs), (layout.POINTS_TABLE, points)):
-            files.replace(self.directory / name, text.encode())
+            self._disk.replace(self.directory / name, text.encode())
 
     def fail(self, run: PlannedRun, error: str) -> None:
         """Keep why a run failed."""
-        append_event(self.directory, "failed", run=run.name, error=error)
+        append_event(self._disk, self.directory, "failed", run=run.name, error=error)
         self._failures[run.name] = error
 
     @cached_property
@@ -127,26 +128,28 @@ class StoredSweep:
         }
 
 
-def create_sweep(runs_dir: Path, name: str, plan: Plan, *, base: str, config: bytes) -> StoredSweep:
+def create_sweep(
+    runs_dir: Path, name: str, plan: Plan, *, base: str, config: bytes, disk: Disk = DISK
+) -> StoredSweep:
     """Makes the folder of a sweep, whole or not at all. Raises ConfigError if the name is taken, and StorageError."""
     with ExitStack() as undo:
-        new = files.staging_folder(runs_dir)
-        undo.callback(shutil.rmtree, new, ignore_errors=True)
-        files.write_new(new / layout.CONFIG, config)
-        files.write_new(new / layout.BASE, base.encode())
+        new = disk.staging_folder(runs_dir)
+        undo.callback(disk.abandon, new)
+        disk.write_new(new / layout.CONFIG, config)
+        disk.write_new(new / layout.BASE, base.encode())
         record = {"schema": layout.SCHEMA, "created": now(), "plan": plan.to_json()}
-        files.write_new(new / layout.SWEEP, files.json_bytes(record))
-        files.sync_folder(new)
-        directory = publish(new, runs_dir / name, exact=True)
+        disk.write_new(new / layout.SWEEP, json_bytes(record))
+        disk.sync_folder(new)
+        directory = publish(disk, new, runs_dir / name, exact=True)
         undo.pop_all()
-    return StoredSweep(directory)
+    return StoredSweep(directory, disk)
 
 
-def clear_staging(directory: Path) -> None:
+def clear_staging(directory: Path, disk: Disk = DISK) -> None:
     """Removes run folders that a kill left half prepared; those of a live process are locked and stay."""
     for staging in directory.glob(f"{layout.STAGING}*"):
         if not is_locked(staging):
-            shutil.rmtree(staging, ignore_errors=True)
+            disk.abandon(staging)
 
 
 def is_sweep(directory: Path) -> bool:

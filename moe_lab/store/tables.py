@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, SupportsFloat
 
 from moe_lab.errors import ArtefactError, Place
-from moe_lab.store.files import read_regular, reading, write_all, write_new, writing
+from moe_lab.store.disk import Disk, writing
+from moe_lab.store.files import read_regular, reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 TAIL = 100_000  # bytes at the end of a table in which its last row is looked for
 
 
-def create_table(path: Path, header: Sequence[str]) -> int:
+def create_table(disk: Disk, path: Path, header: Sequence[str]) -> int:
     """Writes a new table's header; its length in bytes."""
     line = _line(header)
-    write_new(path, line)
+    disk.write_new(path, line)
     return len(line)
 
 
@@ -29,13 +30,14 @@ class TableWriter:
     Rows wait in memory until `flush`; those never flushed are dropped: a step is written whole.
     """
 
-    def __init__(self, path: Path, length: int):
+    def __init__(self, disk: Disk, path: Path, length: int):
+        self._disk = disk
         self.path = path
         self.length = length  # bytes that the operating system has
         self._waiting: list[bytes] = []
         with writing(path):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-            os.ftruncate(self._descriptor, length)
+            self._descriptor = disk.system.change(path)
+            disk.system.truncate(self._descriptor, length)
             os.lseek(self._descriptor, length, os.SEEK_SET)
         self.header = _header(path, read_regular(path))
         self._columns = frozenset(self.header)
@@ -49,7 +51,7 @@ class TableWriter:
         """Hands the waiting rows to the operating system."""
         data = b"".join(self._waiting)
         with writing(self.path):
-            write_all(self._descriptor, data)
+            self._disk.write_all(self._descriptor, data)
         self._waiting.clear()
         self.length += len(data)
 
@@ -57,7 +59,7 @@ class TableWriter:
         """Flushes and makes the table durable; its length in bytes."""
         self.flush()
         with writing(self.path):
-            os.fsync(self._descriptor)
+            self._disk.system.sync(self._descriptor)
         return self.length
 
     def close(self) -> None:

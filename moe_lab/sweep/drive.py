@@ -10,6 +10,7 @@ from moe_lab.launch.task import Ended, Message, Progress, Task
 from moe_lab.plan import PlannedRun
 from moe_lab.progress.sweeps import SweepReporter
 from moe_lab.signals import StopRequest
+from moe_lab.store.disk import DISK
 from moe_lab.store.events import append_event, cut_torn_event
 from moe_lab.store.lock import Lock
 from moe_lab.store.sweep import FAILURES, StoredSweep, clear_staging
@@ -36,7 +37,7 @@ def drive(sweep: StoredSweep, crew: Crew, reporter: SweepReporter, policy: Polic
     """
     lock = Lock(sweep.directory)
     try:
-        cut_torn_event(sweep.directory)
+        cut_torn_event(DISK, sweep.directory)
         clear_staging(sweep.directory)
         return _Drive(sweep, crew, reporter, policy).run()
     finally:
@@ -71,7 +72,7 @@ class _Drive:
                 if stop.signal and not self.halted:
                     self._halt(stop.signal, f"{stop.signal.name}: runs are being saved")
         done = self._states_of("finished")
-        append_event(self.sweep.directory, "end", finished=done, failed=len(self.failed))
+        append_event(DISK, self.sweep.directory, "end", finished=done, failed=len(self.failed))
         if stop.signal and done + len(self.failed) < len(self.runs):
             return stop.exit_code
         return FAILED if self.failed else 0
@@ -90,7 +91,7 @@ class _Drive:
                 self.failed.add(name)
             else:
                 self.waiting.append(found.run)
-        append_event(self.sweep.directory, "start", finished=finished, runs=len(states))
+        append_event(DISK, self.sweep.directory, "start", finished=finished, runs=len(states))
         self.reporter.start(self.sweep.name, len(states), finished)
         for name in sorted(self.failed):
             self.reporter.ended(name, states[name].state, states[name].error or "")

@@ -7,6 +7,7 @@ import pytest
 from moe_lab.errors import ArtefactError
 from moe_lab.store import layout
 from moe_lab.store.arrays import array_steps, cut_arrays, read_arrays, write_arrays
+from moe_lab.store.disk import DISK
 
 ARRAYS = {
     "layer_0.experts": np.array([[1], [2]], np.uint8),
@@ -15,7 +16,7 @@ ARRAYS = {
 
 
 def test_arrays_read_back_as_they_were(tmp_path):
-    write_arrays(tmp_path, 50, ARRAYS)
+    write_arrays(DISK, tmp_path, 50, ARRAYS)
     found = read_arrays(tmp_path, 50)
     assert found.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
@@ -25,16 +26,16 @@ def test_arrays_read_back_as_they_were(tmp_path):
 def test_equal_arrays_are_equal_bytes_and_private(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        write_arrays(tmp_path / folder, 1, ARRAYS)
+        write_arrays(DISK, tmp_path / folder, 1, ARRAYS)
     one, other = (layout.arrays(tmp_path / folder, 1) for folder in ("a", "b"))
     assert one.read_bytes() == other.read_bytes()
     assert one.stat().st_mode & 0o077 == 0
 
 
 def test_a_second_writing_replaces_the_first_and_what_a_kill_left(tmp_path):
-    write_arrays(tmp_path, 1, ARRAYS)
-    (tmp_path / layout.ARRAYS / f"{layout.STAGING}step-00000001.npz").write_bytes(b"half")
-    write_arrays(tmp_path, 1, {"x": np.zeros(3)})
+    write_arrays(DISK, tmp_path, 1, ARRAYS)
+    (tmp_path / layout.ARRAYS / ".step-00000001.npz.new").write_bytes(b"half")
+    write_arrays(DISK, tmp_path, 1, {"x": np.zeros(3)})
     assert list(read_arrays(tmp_path, 1)) == ["x"]
     assert [path.name for path in (tmp_path / layout.ARRAYS).iterdir()] == ["step-00000001.npz"]
 
@@ -42,7 +43,7 @@ def test_a_second_writing_replaces_the_first_and_what_a_kill_left(tmp_path):
 def test_steps_are_ascending_and_foreign_names_are_none(tmp_path):
     assert array_steps(tmp_path) == []
     for step in (100, 5, 100_000_000):
-        write_arrays(tmp_path, step, ARRAYS)
+        write_arrays(DISK, tmp_path, step, ARRAYS)
     for name in ("step-5.npz", "step-00000007.npy", "notes.npz"):
         (tmp_path / layout.ARRAYS / name).write_bytes(b"")
     (tmp_path / layout.ARRAYS / "step-00000009.npz").symlink_to("step-00000005.npz")
@@ -51,15 +52,15 @@ def test_steps_are_ascending_and_foreign_names_are_none(tmp_path):
 
 def test_what_is_after_a_step_is_cut(tmp_path):
     for step in (0, 50, 51, 100):
-        write_arrays(tmp_path, step, ARRAYS)
-    cut_arrays(tmp_path, 50)
+        write_arrays(DISK, tmp_path, step, ARRAYS)
+    cut_arrays(DISK, tmp_path, 50)
     assert array_steps(tmp_path) == [0, 50]
 
 
 def test_missing_torn_and_hostile_files_are_refused(tmp_path):
     with pytest.raises(ArtefactError, match="cannot read"):
         read_arrays(tmp_path, 1)
-    write_arrays(tmp_path, 1, ARRAYS)
+    write_arrays(DISK, tmp_path, 1, ARRAYS)
     path = layout.arrays(tmp_path, 1)
     whole = path.read_bytes()
     start = whole.index(b"layer_0.experts.npy") + 60  # inside the compressed data

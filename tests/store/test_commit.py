@@ -12,6 +12,7 @@ import pytest
 from moe_lab.errors import ArtefactError, StorageError
 from moe_lab.store import State, layout
 from moe_lab.store.commit import clear_leftovers, newest_commit, write_commit
+from moe_lab.store.disk import DISK
 
 from .conftest import state_at
 
@@ -20,7 +21,7 @@ FILES = (layout.MODEL, layout.OPTIMIZER, layout.STATE, layout.COMMIT)
 
 def commits(directory: Path, *steps: int, keep: int = 9) -> Path:
     for step in steps:
-        write_commit(directory, state_at(step), {"steps": 10 * step}, keep=keep)
+        write_commit(DISK, directory, state_at(step), {"steps": 10 * step}, keep=keep)
     return directory
 
 
@@ -53,7 +54,7 @@ def test_a_commit_reads_back_with_shapes_types_and_table_lengths(tmp_path: Path)
         "flags": np.array([True, False]),
     }
     state = State(step=7, model=model, optimizer={}, extra={"lr": 0.1, "none": None, "of": [1]})
-    write_commit(tmp_path, state, {"steps": 12, "cv": 34}, keep=2)
+    write_commit(DISK, tmp_path, state, {"steps": 12, "cv": 34}, keep=2)
     found = newest_commit(tmp_path)
     assert found.skipped == ()
     assert found.csv_bytes == {"steps": 12, "cv": 34}
@@ -142,7 +143,7 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
     only = layout.checkpoint(commits(tmp_path, 4), 4)
     shutil.copytree(only, only.with_name(".staging-abc"))
     only.rename(only.with_name(".replaced-step-00000004"))
-    clear_leftovers(tmp_path)
+    clear_leftovers(DISK, tmp_path)
     assert kept(tmp_path) == ["step-00000004"]
     assert newest_commit(tmp_path).state.step == 4
 
@@ -150,7 +151,7 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
 def test_a_kill_before_the_replaced_one_is_deleted_leaves_the_new_one(tmp_path: Path) -> None:
     only = layout.checkpoint(commits(tmp_path, 4), 4)
     shutil.copytree(only, only.with_name(".replaced-step-00000004"))
-    clear_leftovers(tmp_path)
+    clear_leftovers(DISK, tmp_path)
     assert kept(tmp_path) == ["step-00000004"]
 
 
@@ -167,7 +168,7 @@ def test_links_and_foreign_names_are_neither_read_nor_deleted(tmp_path: Path) ->
 def test_a_state_that_cannot_be_stored_leaves_no_trace(tmp_path: Path) -> None:
     commits(tmp_path, 1)
     with pytest.raises(TypeError):
-        write_commit(tmp_path, replace(state_at(2), extra={"a": object()}), {}, keep=1)
+        write_commit(DISK, tmp_path, replace(state_at(2), extra={"a": object()}), {}, keep=1)
     assert kept(tmp_path) == ["step-00000001"]
 
 
@@ -178,7 +179,7 @@ def test_a_disk_that_refuses_keeps_the_commit_before(tmp_path: Path) -> None:
         file_size_limit(40_000),
         pytest.raises(StorageError, match=r"model\.safetensors: File too large") as caught,
     ):
-        write_commit(tmp_path, large, {}, keep=1)
+        write_commit(DISK, tmp_path, large, {}, keep=1)
     assert "help: free space" in caught.value.render()
     assert kept(tmp_path) == ["step-00000001"]
     assert newest_commit(tmp_path).skipped == ()
@@ -198,6 +199,6 @@ def test_a_disk_that_alters_what_it_stores_costs_no_older_commit(
 
     monkeypatch.setattr(os, "write", lying)
     with pytest.raises(ArtefactError, match="SHA-256"):
-        write_commit(tmp_path, state_at(2), {"steps": 20}, keep=1)
+        write_commit(DISK, tmp_path, state_at(2), {"steps": 20}, keep=1)
     monkeypatch.undo()
     assert newest_commit(tmp_path).state.step == 1

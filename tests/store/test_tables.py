@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_lab.errors import ArtefactError
+from moe_lab.store.disk import DISK
 from moe_lab.store.tables import (
     TableWriter,
     cell,
@@ -21,7 +22,7 @@ HEADER = ("step", "split", "cv", "dropped")
 
 def table(folder: Path, *rows: Mapping[str, object]) -> TableWriter:
     path = folder / "cv.csv"
-    writer = TableWriter(path, create_table(path, HEADER))
+    writer = TableWriter(DISK, path, create_table(DISK, path, HEADER))
     for row in rows:
         writer.append(row)
     return writer
@@ -96,7 +97,7 @@ def test_rows_are_seen_after_flush_and_dropped_at_close(tmp_path: Path) -> None:
 
 def test_opening_cuts_to_the_committed_length_and_writes_no_second_header(tmp_path: Path) -> None:
     path = written(tmp_path, b"step,cv\n1,0.5\n2,0.5\n3,0.")
-    writer = TableWriter(path, len(b"step,cv\n1,0.5\n"))
+    writer = TableWriter(DISK, path, len(b"step,cv\n1,0.5\n"))
     writer.append({"cv": 0.25, "step": 2})
     writer.flush()
     writer.close()
