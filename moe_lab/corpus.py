@@ -1,5 +1,6 @@
 """Which files a text consists of, and what they may hold; nothing is read."""
 
+import os.path
 from pathlib import Path
 
 BYTE_ORDERED = {
@@ -19,4 +20,9 @@ def files(path: str | dict[str, str]) -> dict[str, Path]:
     if isinstance(path, dict):
         return {label: Path(name) for label, name in path.items()}
     place = Path(path)
-    return {file.stem: file for file in (entries(place) if place.is_dir() else [place])}
+    return {file.stem: file for file in (entries(place) if is_folder(path) else [place])}
+
+
+def is_folder(path: str | dict[str, str]) -> bool:
+    """Whether it is the path of a folder; however long or odd, it is only looked at."""
+    return isinstance(path, str) and os.path.isdir(path)  # noqa: PTH112 - Path's raises

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 COMMAND_LINE = "command line"  # the source of what no file holds
+LONGEST = 1_000  # characters of a line that are printed
 SHOWN = 20  # problems of one file that are printed; the rest is counted
 
 
@@ -20,17 +21,22 @@ class Place:
     def render(self) -> str:
         """The arrow line and, where the line is known, the line itself with carets."""
         if not self.line:
-            return f"  --> {self.source}" + (f": {self.text}" if self.text else "")
+            return f"  --> {self.source}" + (f": {self._line}" if self.text else "")
         gutter = " " * len(str(self.line))
         carets = " " * (self.column - 1) + "^" * max(1, self.width)
         return "\n".join(
             [
                 f"  --> {self.source}:{self.line}:{self.column}",
                 f" {gutter} |",
-                f" {self.line} | {self.text}",
+                f" {self.line} | {self._line}",
                 f" {gutter} | {carets}",
             ]
         )
+
+    @property
+    def _line(self) -> str:
+        """One `?` for each letter that is not shown as one, so that the carets stay in their place."""
+        return "".join(letter if letter.isprintable() else "?" for letter in self.text)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,11 @@ class Problem:
             lines.append(self.place.render())
         if self.help:
             lines.append(f"  help: {self.help}")
-        return "\n".join(lines)
+        return "\n".join(map(_cut, "\n".join(lines).split("\n")))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}… ({len(line)} characters)"
 
 
 class MoeLabError(Exception):

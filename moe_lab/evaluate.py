@@ -1,8 +1,11 @@
 """Held-out loss, gap and specialization: no noise, nothing dropped by default, no training state changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from math import isfinite
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -18,6 +21,8 @@ from moe_lab.portrait import Known, Portrait, Sitting
 from moe_lab.routing.base import Reads, Routing
 from moe_lab.streams import Stream
 
+NONE: Mapping[int, Routing] = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -28,6 +33,7 @@ class Evaluation:
     by_domain: dict[str, float | None]  # columns of eval.csv; None: the domain is not in the probe
     by_position: dict[str, NDArray[np.float64]]  # (S,)
     layers: dict[int, Portrait]
+    fault: str | None = None  # what was not finite; then the loss alone is known
 
     def row(self) -> dict[str, float | None]:
         """The columns of eval.csv after step."""
@@ -82,15 +88,24 @@ class Probe:
         """Whether the best possible predictor is known."""
         return self.bayes[0] is not None
 
-    @torch.no_grad()
-    def evaluate(self, model: LanguageModel) -> Evaluation:
-        """Evaluate a model; it is left in the mode it came in."""
-        was_training = model.training
-        model.eval()
+    def evaluate(
+        self, model: LanguageModel, between: Callable[[], None] = lambda: None
+    ) -> Evaluation:
+        """Evaluate a model; it is left in the mode it came in, also where `between` raises.
+
+        between: called before each forward pass, so that a long evaluation can be left.
+        """
+        with _evaluating(model):
+            return self._evaluated(model, between)
+
+    def _evaluated(self, model: LanguageModel, between: Callable[[], None]) -> Evaluation:
         losses, gaps = [], []
         sittings = {i: Sitting(moe, self.known) for i, moe in model.moe_layers().items()}
         for i, bayes in enumerate(self.bayes):
+            between()
             logits, per_token, routings = self._forward(model, i)
+            if found := not_finite("held-out loss", per_token.mean(), routings):
+                return Evaluation(per_token.mean().item(), None, {}, {}, {}, found)
             losses.append(per_token.cpu())
             if bayes is not None:
                 gaps.append(divergence(bayes, logits).cpu())
@@ -98,8 +113,8 @@ class Probe:
                 sittings[layer].add(routings[layer], raw, self.stream.at(i, layer))
         if self.ablation:
             for layer, moe in model.moe_layers().items():
-                sittings[layer].ablation = self._ablate(model, moe, losses[0].mean().item())
-        model.train(was_training)
+                whole = losses[0].mean().item()
+                sittings[layer].ablation = self._ablate(model, moe, whole, between)
         portraits = {layer: sitting.finish() for layer, sitting in sittings.items()}
         return self._result(torch.cat(losses), torch.cat(gaps) if gaps else None, portraits)
 
@@ -113,10 +128,13 @@ class Probe:
         logits, routings = model(batch.inputs, self.stream.at(i), labels)
         return logits, F.cross_entropy(logits.mT, batch.targets, reduction="none"), routings
 
-    def _ablate(self, model: LanguageModel, moe: MoELayer, whole: float) -> NDArray[np.float64]:
+    def _ablate(
+        self, model: LanguageModel, moe: MoELayer, whole: float, between: Callable[[], None]
+    ) -> NDArray[np.float64]:
         """By how much the loss of the first part grows without each expert (E,), in nats per token."""
         found = []
         for expert in range(len(moe.router.weight)):
+            between()
             with moe.without(expert):
                 found.append(self._forward(model, 0)[1].mean().item() - whole)
         return np.array(found)
@@ -146,6 +164,28 @@ class Probe:
             for what, values in per_token.items()
             for domain, mask in masks.items()
         }
+
+
+def not_finite(
+    what: str, value: Float[Tensor, ""], routings: Mapping[int, Routing] = NONE
+) -> str | None:
+    """That a number is not finite, and which layers' router logits are not; None if it is."""
+    if isfinite(number := value.item()):
+        return None
+    layers = [str(i) for i, r in routings.items() if not r.router_logits.isfinite().all()]
+    where = f" (router logits are not finite in layer {', '.join(layers)})" if layers else ""
+    return f"the {what} became {number}{where}"
+
+
+@contextmanager
+def _evaluating(model: LanguageModel) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
 
 
 def router_labels(

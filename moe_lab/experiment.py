@@ -45,8 +45,8 @@ class Experiment:
         """Tokens of all micro-batches of one optimizer step."""
         return tokens_per_step(self.config)
 
-    def state(self, step: int) -> State:
-        """What a checkpoint holds after `step` steps."""
+    def state(self, step: int, evaluated: bool = True) -> State:
+        """What a checkpoint holds after `step` steps; evaluated: whether no evaluation is owed."""
         parameters = dict(self.model.named_parameters())
         moments = {
             f"{moment}.{name}": _array(self.optimizer.state[parameter][moment])
@@ -55,7 +55,7 @@ class Experiment:
             for moment in MOMENTS
         }
         arrays = {name: _array(value) for name, value in self.model.state_dict().items()}
-        return State(step, arrays, moments, self._readings())
+        return State(step, arrays, moments, {**self._readings(), "evaluated": evaluated})
 
     def restore(self, state: State) -> None:
         """Back to a checkpoint of the same config."""

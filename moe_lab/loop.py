@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from math import ceil, isfinite
+from dataclasses import dataclass
+from math import ceil, nan
 from typing import NamedTuple
 
 import torch
@@ -13,13 +14,14 @@ from torch.nn import functional as F
 from moe_lab.attribution import Grads, added, attribute, balance_grads
 from moe_lab.data.base import Batch
 from moe_lab.errors import DivergedError
-from moe_lab.evaluate import router_labels
+from moe_lab.evaluate import not_finite, router_labels
 from moe_lab.experiment import Experiment, learning_rate
 from moe_lab.machine import peak_memory_mb
 from moe_lab.progress import Reporter
+from moe_lab.resuming import Done
 from moe_lab.routing.base import Routing
 from moe_lab.rows import Step, watch_step, write_evaluation, write_step
-from moe_lab.signals import StopRequest
+from moe_lab.signals import Stopped, StopRequest
 from moe_lab.store.run import Run
 from moe_lab.tally import Tally
 
@@ -27,49 +29,121 @@ from moe_lab.tally import Tally
 def fit(
     experiment: Experiment,
     run: Run,
+    done: Done,
     *,
-    done: int,
-    elapsed_s: float,
     stop: StopRequest,
     reporter: Reporter,
-) -> None:
-    """Train from step `done` + 1 to the last one, or to the step in which a stop was asked for.
+) -> bool:
+    """Train from where a run is to its last step: True; or to the step in which a stop was asked for.
 
+    A stop leaves an evaluation half done, with which the run then goes on.
     Rows reach the disk at each logged step, checkpoints as the config says and at a stop.
-    Raises DivergedError before a loss or gradient that is not finite reaches the weights.
+    Raises DivergedError before a loss or gradient that is not finite reaches the weights; its row is written.
     """
-    config, probe = experiment.config, experiment.probe
-    began = time.perf_counter() - elapsed_s
-    if done == 0:
-        write_evaluation(run, 0, probe.evaluate(experiment.model), experiment.weights)
-    for step in range(done + 1, config.train.steps + 1):
+    config, keep = experiment.config, experiment.config.checkpoint.keep
+    began = time.perf_counter() - done.elapsed_s
+    if not done.evaluated and not _evaluate(experiment, run, done.step, stop):
+        return False
+    if not done.evaluated and done.step == config.train.steps:
+        run.commit(experiment.state(done.step), keep=keep)
+    for step in range(done.step + 1, config.train.steps + 1):
         started = time.perf_counter()
         last = step == config.train.steps
         logged = last or step % config.log.every == 0
         result = train_step(experiment, step)
-        if logged:
-            write_step(run, result, experiment)
-            watch_step(run, step, experiment.watches, result.layers)
-        if last or step % config.eval.every == 0:
-            write_evaluation(run, step, probe.evaluate(experiment.model), experiment.weights)
+        if logged or result.fault:
+            _write_step(experiment, run, result)
+        due = last or step % config.eval.every == 0
+        evaluated = not due or _evaluate(experiment, run, step, stop)
         if logged:
             _write_timing(experiment, run, step, began, started)
         run.flush()
         reporter.step(result)
-        if last or stop.signal or step % config.checkpoint.every == 0:
-            run.commit(experiment.state(step), keep=config.checkpoint.keep)
+        stopping = stop.asked  # looked at once: a signal may come at any moment
         if stop.signal:
-            return
+            reporter.say(f"stopping after step {step} (Ctrl-C again to stop now)")
+        if last or stopping or step % config.checkpoint.every == 0:
+            run.commit(experiment.state(step, evaluated), keep=keep)
+        if stopping:
+            return last and evaluated
+    return True
+
+
+def _write_step(experiment: Experiment, run: Run, result: Step) -> None:
+    """The rows of a step and what they mean to the verdicts; raises DivergedError for one with a fault."""
+    write_step(run, result, experiment)
+    if result.fault:
+        raise _diverged(run, f"{result.fault} at step {result.step} (lr {result.lr:.3g})")
+    watch_step(run, result.step, experiment.watches, result.layers)
+
+
+def _evaluate(experiment: Experiment, run: Run, step: int, stop: StopRequest) -> bool:
+    """Evaluate after a step, and write it; False if a stop was asked for before the end."""
+    try:
+        found = experiment.probe.evaluate(experiment.model, stop.check)
+    except Stopped:
+        return False
+    write_evaluation(run, step, found, experiment.weights)
+    if found.fault:
+        raise _diverged(run, f"{found.fault} after step {step}")
+    return True
+
+
+def _diverged(run: Run, what: str) -> DivergedError:
+    """The error for numbers that are not finite; their rows reach the disk, and a resume cuts them off."""
+    run.flush()
+    return DivergedError(
+        f"{what}; the last checkpoint, of step {run.step}, is good",
+        help="try a smaller train.lr, a smaller train.grad_clip or a longer train.warmup",
+    )
 
 
 def train_step(experiment: Experiment, step: int) -> Step:
-    """Do optimizer step number `step`, from 1; every draw in it is a function of seed and step."""
-    accumulate, model = experiment.config.train.accumulate, experiment.model
+    """Do optimizer step number `step`, from 1; every draw in it is a function of seed and step.
+
+    What is not finite updates nothing, and is named as the step's fault.
+    """
     experiment.optimizer.zero_grad()
     _announce(experiment, step)
+    seen, lr = _gather(experiment, step), learning_rate(experiment.config, step)
+    norm = torch.tensor(nan) if seen.fault else _grad_norm(experiment)
+    fault = seen.fault or not_finite("gradient norm", norm)
+    readings = {layer: tally.read() for layer, tally in seen.tallies.items()}
+    measured = not fault and _grads_are_due(experiment, step)
+    router_grads = attribute(experiment.model, seen.grads) if measured else {}
+    if not fault:
+        _update(experiment, lr, norm)
+        for layer, moe in experiment.model.moe_layers().items():
+            moe.after_step(seen.tallies[layer].counts())
+    return Step(
+        step=step,
+        lr=lr,
+        lm_loss=seen.losses[0].item(),
+        aux_loss=seen.losses[1].item(),
+        grad_norm=norm.item(),
+        layers=readings,
+        deaths={i: experiment.windows[i].add(r.counts) for i, r in readings.items()},
+        router_grads=router_grads,
+        fault=fault,
+    )
+
+
+@dataclass
+class _Sums:
+    """What the micro-batches of a step come to, up to one with a fault."""
+
+    losses: Float[Tensor, "2"]  # of the task, and auxiliary
+    tallies: dict[int, Tally]
+    grads: Grads
+    fault: str | None = None
+
+
+def _gather(experiment: Experiment, step: int) -> _Sums:
+    """Forward and backward passes of a step."""
+    accumulate, model = experiment.config.train.accumulate, experiment.model
     tallies = {layer: Tally() for layer in model.moe_layers()}
-    losses = torch.zeros(2, device=experiment.device)
-    measure_grads, grads = _grads_are_due(experiment, step), Grads()
+    sums = _Sums(torch.zeros(2, device=experiment.device), tallies, Grads())
+    measure_grads = _grads_are_due(experiment, step)
     for micro in range(accumulate):
         batch, logits, routings = _forward(experiment, step, micro)
         raw = model.balance_losses(routings)
@@ -77,29 +151,16 @@ def train_step(experiment: Experiment, step: int) -> Step:
         terms = {k: v / accumulate for k, v in weighted(raw, experiment.weights).items()}
         aux_loss = sum(terms.values(), start=torch.zeros_like(lm_loss))
         loss = lm_loss + aux_loss
-        _require_finite(loss, "loss", step)
-        if measure_grads:
-            grads = added(grads, balance_grads(model, terms))
-        loss.backward()  # type: ignore[no-untyped-call]
-        losses += torch.stack([lm_loss.detach(), aux_loss.detach()])
+        sums.losses += torch.stack([lm_loss.detach(), aux_loss.detach()])
         for layer, tally in tallies.items():
             tally.add(routings[layer], raw[layer])
-    router_grads = attribute(model, grads) if measure_grads else {}
-    lr = learning_rate(experiment.config, step)
-    grad_norm = _update(experiment, lr, step)
-    for layer, moe in model.moe_layers().items():
-        moe.after_step(tallies[layer].counts())
-    readings = {layer: tally.read() for layer, tally in tallies.items()}
-    return Step(
-        step=step,
-        lr=lr,
-        lm_loss=losses[0].item(),
-        aux_loss=losses[1].item(),
-        grad_norm=grad_norm,
-        layers=readings,
-        deaths={i: experiment.windows[i].add(r.counts) for i, r in readings.items()},
-        router_grads=router_grads,
-    )
+        sums.fault = not_finite("loss", loss, routings)
+        if sums.fault:
+            break
+        if measure_grads:
+            sums.grads = added(sums.grads, balance_grads(model, terms))
+        loss.backward()  # type: ignore[no-untyped-call]
+    return sums
 
 
 class _Pass(NamedTuple):
@@ -141,18 +202,19 @@ def weighted(
     }
 
 
-def _update(experiment: Experiment, lr: float, step: int) -> float:
-    """Clip and apply the gradient; its norm before clipping."""
-    parameters = list(experiment.model.parameters())
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    _require_finite(norm, "gradient norm", step)
+def _grad_norm(experiment: Experiment) -> Float[Tensor, ""]:
+    grads = [p.grad for p in experiment.model.parameters() if p.grad is not None]
+    return torch.nn.utils.get_total_norm(grads)
+
+
+def _update(experiment: Experiment, lr: float, norm: Float[Tensor, ""]) -> None:
+    """Clip and apply the gradient of that norm."""
     limit = experiment.config.train.grad_clip
     if limit is not None and norm > limit:  # otherwise the gradients would all be multiplied by 1
-        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        torch.nn.utils.clip_grads_with_norm_(experiment.model.parameters(), limit, norm)
     for group in experiment.optimizer.param_groups:
         group["lr"] = lr * group["lr_factor"]
     experiment.optimizer.step()
-    return norm.item()
 
 
 def _write_timing(
@@ -169,14 +231,6 @@ def _write_timing(
             "memory_mb": peak_memory_mb(experiment.device),
         },
     )
-
-
-def _require_finite(value: Tensor, what: str, step: int) -> None:
-    if not isfinite(number := value.item()):
-        raise DivergedError(
-            f"the {what} became {number} at step {step}; the weights were not touched by it",
-            help="try a smaller train.lr, a smaller train.grad_clip or a longer train.warmup",
-        )
 
 
 def _grads_are_due(experiment: Experiment, step: int) -> bool:

@@ -3,9 +3,12 @@
 import ctypes
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,25 @@ import torch
 from moe_lab import __version__
 from moe_lab.errors import ConfigError, Place
 
+TORCH_FLOOR = (2, 10)
+ENVIRONMENT = (  # the only variables that a run records
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "MOE_LAB_RUNS",
+)
+PROMISES = {  # by type of device
+    "cpu": "L2: tables and weights are bitwise equal, run again or resumed, where all of depends_on is the same",
+    "cuda": "L5: the same is expected on one model of GPU with one driver, and was not tested",
+}
+DEPENDS_ON = (  # keys of run.json
+    *("versions.moe_lab", "versions.torch", "versions.numpy"),
+    *("host.system", "host.cpu_capability", "host.gpu", "threads", "device"),
+)
 # mallopt parameters of glibc's malloc.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
@@ -22,8 +44,12 @@ def prepare(threads: int) -> None:
     """Fix threads and determinism for this process, and keep freed memory instead of returning it.
 
     Results depend on the number of threads; the malloc setting saves page faults at every step.
+    Raises ConfigError if torch is older than TORCH_FLOOR.
     """
+    refuse_old(torch.__version__)
     torch.set_num_threads(threads)
+    with suppress(RuntimeError):  # torch takes it once a process, and not after parallel work
+        torch.set_num_interop_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # would fill every empty tensor
     os.environ.setdefault(
@@ -38,6 +64,16 @@ def prepare(threads: int) -> None:
             (M_TOP_PAD, 2**26),
         ):
             libc.mallopt(parameter, value)
+
+
+def refuse_old(version: str) -> None:
+    """Raises ConfigError for a torch that reads tensors unsafely."""
+    if tuple(map(int, version.split(".")[:2])) < TORCH_FLOOR:
+        floor = ".".join(map(str, TORCH_FLOOR))
+        raise ConfigError(
+            f"torch {version} is too old: {floor} fixes CVE-2026-24747",
+            help=f"pip install 'torch>={floor}'",
+        )
 
 
 def device(wanted: str, place: Place | None = None) -> torch.device:
@@ -62,7 +98,7 @@ def peak_memory_mb(on: torch.device) -> float:
 
 
 def describe(on: torch.device) -> dict[str, Any]:
-    """What run.json says of the machine; no host, user or environment names."""
+    """What run.json says of the machine: no host or user name, and of the environment what is listed alone."""
     gpu = torch.cuda.get_device_name(on) if on.type == "cuda" else None
     return {
         "versions": {
@@ -77,8 +113,31 @@ def describe(on: torch.device) -> dict[str, Any]:
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "gpu": gpu,
         },
+        "torch": {
+            "interop_threads": torch.get_num_interop_threads(),
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        },
+        "environment": {
+            name: _without_home(os.environ[name]) for name in ENVIRONMENT if name in os.environ
+        },
         "git": _git(),
     }
+
+
+def determinism(on: torch.device) -> dict[str, Any]:
+    """What run.json promises of a repetition of a run of ours, and the keys of run.json that must then be equal."""
+    return {"level": PROMISES[on.type], "depends_on": list(DEPENDS_ON)}
+
+
+def command() -> list[str]:
+    """What was typed, as run.json has it: the program without its folder, the home directory as ~."""
+    return [Path(sys.argv[0]).name, *map(_without_home, sys.argv[1:])]
+
+
+def _without_home(text: str) -> str:
+    """`path=/home/me/x` as `path=~/x`."""
+    home = re.escape(os.path.expanduser("~"))  # noqa: PTH111 - where none is known it stays ~
+    return re.sub(rf"(?<![\w.~/-]){home}(?![\w.-])", "~", text)
 
 
 def _git() -> dict[str, Any] | None:

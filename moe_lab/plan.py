@@ -1,6 +1,6 @@
 """What a sweep runs: points of a grid, each at every seed. A plan is written once and never changed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -34,6 +34,31 @@ class PlannedRun:
     def settings(self) -> dict[str, Any]:
         """All that the run changes in the base of its sweep, by dotted path."""
         return {**self.point.settings, "seed": self.seed, "name": self.name}
+
+
+def on_top(base: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested config with settings by dotted path in place of its own."""
+    whole = dict(base)
+    for path, value in settings.items():
+        whole = _put(whole, path.split("."), value)
+    return whole
+
+
+def unequal(
+    one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """The dotted path and both values of each setting that two nested configs have, and not alike."""
+    for key in (key for key in one if key in other):
+        here, there = one[key], other[key]
+        if isinstance(here, dict) and isinstance(there, dict):
+            yield from unequal(here, there, f"{prefix}{key}.")
+        elif here != there:
+            yield f"{prefix}{key}", here, there
+
+
+def _put(tree: Mapping[str, Any], steps: Sequence[str], value: Any) -> dict[str, Any]:
+    first, *rest = steps
+    return {**tree, first: _put(tree[first], rest, value) if rest else value}
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,17 @@ from moe_lab.tally import Reading
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step, measured before its update."""
+    """One optimizer step, measured before its update; with a fault, as far as it went, and without an update."""
 
     step: int
     lr: float
     lm_loss: float  # nats per token
     aux_loss: float
-    grad_norm: float  # before clipping
+    grad_norm: float  # before clipping; nan if the loss is not finite, which has no gradient
     layers: dict[int, Reading]
     deaths: dict[int, Deaths | None]  # None: the window is not long enough yet
     router_grads: dict[int, dict[str, float | None]]  # by source; empty when not measured
+    fault: str | None = None  # what was not finite
 
 
 def headers(experiment: Experiment) -> dict[str, tuple[str, ...]]:

@@ -1,23 +1,32 @@
-"""Stopping on purpose: SIGINT, SIGTERM and SIGHUP ask for a stop at the next step."""
+"""Stopping on purpose: SIGINT, SIGTERM, SIGHUP or a limit of time ask for a stop at the next step."""
 
 import signal
+import time
 from types import FrameType
 
 ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+OUT_OF_TIME = 75  # exit code
+
+
+class Stopped(Exception):
+    """What is longer than a step was left half done, because a stop was asked for."""
 
 
 class StopRequest:
     """Within the block, the first signal is noted and the second ends the process at once.
 
-    A handler that raised could do so in the middle of a file; this one only sets a flag, which the loop reads.
+    A handler that raised could do so in the middle of a file; this one only sets a flag, which loops read.
+    Signals that the process was told to ignore, as by nohup, stay ignored. The clock of max_minutes runs from here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_minutes: float | None = None) -> None:
         self.signal: signal.Signals | None = None
+        self._deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> "StopRequest":
-        self._before = {asked: signal.signal(asked, self._note) for asked in ASKED}
+        heeded = [asked for asked in ASKED if signal.getsignal(asked) is not signal.SIG_IGN]
+        self._before = {asked: signal.signal(asked, self._note) for asked in heeded}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -25,11 +34,34 @@ class StopRequest:
             signal.signal(asked, handler)  # type: ignore[arg-type]
 
     @property
+    def asked(self) -> bool:
+        """Whether to stop; once true, always true."""
+        return self.signal is not None or self._is_late
+
+    @property
+    def reason(self) -> str:
+        """The signal's name, or max-minutes; empty if no stop was asked for."""
+        if self.signal:
+            return self.signal.name
+        return "max-minutes" if self._is_late else ""
+
+    @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells report it; 0 if none came."""
-        return 128 + self.signal if self.signal else 0
+        """128 + the signal's number, as shells report it, or OUT_OF_TIME; 0 if no stop was asked for."""
+        if self.signal:
+            return 128 + self.signal
+        return OUT_OF_TIME if self._is_late else 0
+
+    def check(self) -> None:
+        """Raises Stopped if a stop was asked for."""
+        if self.asked:
+            raise Stopped
+
+    @property
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
-        for asked in ASKED:
+        for asked in self._before:
             signal.signal(asked, signal.SIG_DFL)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from moe_lab import __version__
+from moe_lab import __version__, escape
 from moe_lab.cli import github
 from moe_lab.errors import MoeLabError
 
@@ -26,7 +26,7 @@ class Door(TyperGroup):
         except MoeLabError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            typer.echo(error.render(), err=True)
+            typer.echo(escape.lines(error.render()), err=True)
             github.annotate(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
@@ -39,7 +39,8 @@ class Door(TyperGroup):
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            typer.echo(f"error: this is a bug in moe-lab: {error!r}", err=True)
+            bug = f"error: this is a bug in moe-lab: {error!r}"
+            typer.echo(escape.lines(bug), err=True)
             typer.echo("  help: run again with `moe-lab --debug …` for the traceback", err=True)
             raise typer.Exit(1) from error
 

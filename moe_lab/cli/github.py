@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from moe_lab import escape
 from moe_lab.errors import COMMAND_LINE, ConfigError, MoeLabError, Problem
 
 ANNOTATIONS = 9  # GitHub shows ten per step; the tenth is the count of the rest
@@ -48,7 +49,7 @@ def _annotation(problem: Problem) -> str:
 
 def _data(text: str) -> str:
     """Escaped as the runner's message is."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return escape.lines(text).replace("%", "%25").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from moe_lab import escape
 from moe_lab.errors import ConfigError
 
 Settings = Annotated[
@@ -36,8 +37,29 @@ Jobs = Annotated[
         help="Runs of a sweep at a time; auto: one per core, or per GPU.",
     ),
 ]
+JobsPerGpu = Annotated[int, typer.Option(min=1, help="Runs of a sweep at a time on each GPU.")]
+Retries = Annotated[
+    int, typer.Option(min=0, help="Times that a run of a sweep whose process is killed goes on.")
+]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Try runs of a sweep again that have failed before.")
+    bool,
+    typer.Option(
+        "--retry-failed",
+        help="Try runs of a sweep again that have failed before; damaged ones are set aside.",
+    ),
+]
+FailFast = Annotated[
+    bool,
+    typer.Option("--fail-fast", help="End a sweep at the first failure; its others are saved."),
+]
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="MINUTES",
+        help="Stop after so long, saved and resumable, with exit code 75.",
+        show_default=False,
+    ),
 ]
 FAIL_ON = (
     "Fail, with exit code 3, if any layer's last evaluation meets this: collapse, skew, or "
@@ -60,7 +82,7 @@ def split(settings: list[str] | None) -> tuple[str | None, list[str]]:
 def warn(resolved: Any) -> None:
     """Print what a config warns of."""
     for warning in resolved.warnings:
-        typer.echo(warning.render("warning"), err=True)
+        typer.echo(escape.lines(warning.render("warning")), err=True)
 
 
 def echo_json(**values: Any) -> None:

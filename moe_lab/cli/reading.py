@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from moe_lab import escape
 from moe_lab.cli import github
 from moe_lab.cli.door import app
 from moe_lab.cli.options import FAIL_ON, AsJson, RunDirectory, RunsDir, echo_json
@@ -153,7 +154,7 @@ def leave_by_gate(found: Any, *, as_json: bool = False, stderr: bool = False) ->
     from moe_lab.report import render
 
     for warning in found.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(escape.line(f"warning: {warning}"), err=True)
     if as_json:
         echo_json(passed=found.passed, **asdict(found))
     else:

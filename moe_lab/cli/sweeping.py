@@ -6,16 +6,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from moe_lab.cli.door import app
-from moe_lab.cli.options import Jobs, Progress, ProgressMode, RetryFailed, RunsDir, warn
+from moe_lab.cli.options import (
+    FailFast,
+    Jobs,
+    JobsPerGpu,
+    MaxMinutes,
+    Progress,
+    ProgressMode,
+    Retries,
+    RetryFailed,
+    RunsDir,
+    warn,
+)
 from moe_lab.errors import ConfigError
-
-JobsPerGpu = Annotated[int, typer.Option(min=1, help="Runs at a time on each GPU.")]
-Retries = Annotated[
-    int, typer.Option(min=0, help="Times that a run whose process is killed goes on.")
-]
-FailFast = Annotated[
-    bool, typer.Option("--fail-fast", help="Stop at the first failure; the others are saved.")
-]
 
 
 @app.command()
@@ -57,6 +60,7 @@ def sweep(
     retries: Retries = 1,
     retry_failed: RetryFailed = False,
     fail_fast: FailFast = False,
+    max_minutes: MaxMinutes = None,
     max_runs: Annotated[int, typer.Option(min=1, help="Refuse more runs than this.")] = 200,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and what it will take; run nothing.")
@@ -76,35 +80,34 @@ def sweep(
         return
 
     from moe_lab.sweep.begin import begin
+    from moe_lab.sweep.drive import Policy
 
-    policy = {"retries": retries, "retry_failed": retry_failed, "fail_fast": fail_fast}
+    policy = Policy(retries, retry_failed, fail_fast, max_minutes)
     _go_on(begin(asked, runs_dir), number, jobs_per_gpu, progress, policy)
 
 
 def resume_sweep(
-    directory: Path, jobs: str, progress: ProgressMode, retry_failed: bool
+    directory: Path, jobs: str, per_gpu: int, progress: ProgressMode, policy: Any
 ) -> NoReturn:
     """Go on with a sweep as it was planned."""
     from moe_lab.store.sweep import StoredSweep
 
     stored = StoredSweep(directory)
     number = _number(jobs, stored.plan, stored.base.config)
-    _go_on(stored, number, 1, progress, {"retry_failed": retry_failed})
+    _go_on(stored, number, per_gpu, progress, policy)
 
 
-def _go_on(
-    stored: Any, jobs: int, per_gpu: int, progress: ProgressMode, policy: dict[str, Any]
-) -> NoReturn:
+def _go_on(stored: Any, jobs: int, per_gpu: int, progress: ProgressMode, policy: Any) -> NoReturn:
     """Run what a sweep lacks, print its report, and leave with its exit code."""
     from moe_lab.launch.local import Crew
     from moe_lab.progress.sweeps import for_sweep
     from moe_lab.store.folders import resume_command
-    from moe_lab.sweep.drive import FAILED, Policy, drive
+    from moe_lab.sweep.drive import FAILED, drive
 
     train = stored.base.config.train
     crew = Crew(jobs, threads=train.threads, device=train.device, per_gpu=per_gpu)
     with for_sweep(progress) as reporter:
-        code = drive(stored, crew, reporter, Policy(**policy))
+        code = drive(stored, crew, reporter, policy)
     _report(stored)
     command = resume_command(stored.directory)
     if code == FAILED:

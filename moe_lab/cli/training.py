@@ -1,5 +1,6 @@
 """train and resume."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,8 +9,12 @@ import typer
 from moe_lab.cli.door import app
 from moe_lab.cli.options import (
     FAIL_ON,
+    FailFast,
     Jobs,
+    JobsPerGpu,
+    MaxMinutes,
     Progress,
+    Retries,
     RetryFailed,
     RunsDir,
     Settings,
@@ -17,6 +22,7 @@ from moe_lab.cli.options import (
     warn,
 )
 from moe_lab.errors import ConfigError
+from moe_lab.signals import StopRequest
 
 
 @app.command()
@@ -33,10 +39,12 @@ def train(
             "(true domain, token hash, random, one expert, …), and without experts.",
         ),
     ] = False,
+    max_minutes: MaxMinutes = None,
     progress: Progress = "auto",
 ) -> None:
     """Train one run; the last line of stdout is its directory."""
     from moe_lab.config import load
+    from moe_lab.store.folders import preflight
 
     path, overrides = split(settings)
     if name is not None:
@@ -46,57 +54,96 @@ def train(
     warn(resolved)
     exact = any(override.startswith("name=") for override in overrides)
 
+    preflight(runs_dir, 0)  # as the session does, which first takes a second to import torch
+    stop = StopRequest(max_minutes)
+
     from moe_lab import session
     from moe_lab.progress import for_stderr
 
     with for_stderr(progress) as reporter:
-        outcome = session.train(resolved, runs_dir=runs_dir, exact=exact, reporter=reporter)
+        outcome = session.train(
+            resolved, runs_dir=runs_dir, exact=exact, reporter=reporter, stop=stop
+        )
     if references and outcome.exit_code == 0:
-        _train_references(outcome.directory, progress)
+        _train_references(outcome.directory, progress, stop)
     _leave(outcome, rules)
+
+
+FOR_SWEEPS = ("jobs", "jobs_per_gpu", "retries", "retry_failed", "fail_fast")
 
 
 @app.command()
 def resume(
+    context: typer.Context,
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="The directory of a run or a sweep.")
     ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Of a run: how it goes on, such as steps=800, which can only grow.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Jobs = "auto",
+    jobs_per_gpu: JobsPerGpu = 1,
+    retries: Retries = 1,
     retry_failed: RetryFailed = False,
+    fail_fast: FailFast = False,
+    max_minutes: MaxMinutes = None,
     progress: Progress = "auto",
 ) -> None:
     """Go on with a run or a sweep that was stopped, killed or has failed; what has finished is left alone."""
+    from moe_lab.store.read import read_record
     from moe_lab.store.sweep import is_sweep
 
+    overrides = settings or []
     if is_sweep(directory):
+        if overrides:
+            raise ConfigError(
+                f"{directory} is a sweep, which goes on as it was planned",
+                help=f"leave out {' '.join(overrides)}",
+            )
         from moe_lab.cli.sweeping import resume_sweep
+        from moe_lab.sweep.drive import Policy
 
-        resume_sweep(directory, jobs, progress, retry_failed)
-    elif jobs != "auto" or retry_failed:
-        raise ConfigError(
-            f"{directory} is no sweep", help="--jobs and --retry-failed are for sweeps"
-        )
+        policy = Policy(retries, retry_failed, fail_fast, max_minutes)
+        resume_sweep(directory, jobs, jobs_per_gpu, progress, policy)
+    _refuse_given(context, FOR_SWEEPS, f"{directory} is no sweep")
+    read_record(directory)  # as the session does, which first takes a second to import torch
+    stop = StopRequest(max_minutes)
     from moe_lab import session
     from moe_lab.progress import for_stderr
 
     with for_stderr(progress) as reporter:
-        outcome = session.resume(directory, reporter=reporter)
+        outcome = session.resume(directory, overrides, reporter=reporter, stop=stop)
     _leave(outcome, [])
 
 
-def _train_references(directory: Path, progress: Any) -> None:
-    """Those that are not there yet, beside the run."""
+def _refuse_given(context: typer.Context, names: Sequence[str], reason: str) -> None:
+    """Raises ConfigError for options on the command line that mean nothing there."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if given:
+        options = " ".join("--" + name.replace("_", "-") for name in given)
+        raise ConfigError(reason, help=f"leave out {options}")
+
+
+def _train_references(directory: Path, progress: Any, stop: StopRequest) -> None:
+    """Those that are not there yet, beside the run, until a stop is asked for."""
     from moe_lab import session
     from moe_lab.progress import for_stderr
 
     for resolved in session.missing_references(directory):
-        with for_stderr(progress) as reporter:
-            found = session.train(
-                resolved, runs_dir=directory.parent, exact=False, reporter=reporter
-            )
-        if found.exit_code:
+        if not stop.asked:
+            with for_stderr(progress) as reporter:
+                session.train(
+                    resolved, runs_dir=directory.parent, exact=False, reporter=reporter, stop=stop
+                )
+        if stop.asked:
             typer.echo(directory)
-            raise typer.Exit(found.exit_code)
+            raise typer.Exit(stop.exit_code)
 
 
 def _rules(expressions: list[str] | None, n_experts: int) -> list[Any]:

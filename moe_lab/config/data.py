@@ -1,7 +1,6 @@
 """Settings of what the model reads: one class per source."""
 
-from math import isfinite
-from pathlib import Path
+import os.path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
@@ -9,24 +8,25 @@ from pydantic_core import PydanticCustomError
 
 from moe_lab.config.methods import Settings
 
+LARGEST_WEIGHT = 1e6
 SeqLen = Annotated[int, Field(ge=8, le=65536, description="Tokens per sequence.")]
 
 
 def _positive(value: Any) -> bool:
-    return type(value) in (int, float) and isfinite(value) and value > 0
+    return type(value) in (int, float) and 0 < value <= LARGEST_WEIGHT
 
 
 def _list_of_weights(value: Any) -> Any:
     listed = value and isinstance(value, tuple) and all(map(_positive, value))
     if value is not None and not listed:
-        raise PydanticCustomError("positive_numbers", "not a list of positive numbers")
+        raise PydanticCustomError("positive_numbers", "not a list of weights")
     return value
 
 
 def _weights_by_label(value: Any) -> Any:
     mapped = value and isinstance(value, dict) and all(map(_positive, value.values()))
     if value is not None and not mapped:
-        raise PydanticCustomError("labelled_numbers", "not a mapping of labels to positive numbers")
+        raise PydanticCustomError("labelled_numbers", "not a mapping of labels to weights")
     return value
 
 
@@ -118,10 +118,12 @@ class Text(Source):
         None, description="How often each label is read, up to a factor; null: by size."
     )
     tokenizer: str | None = Field(
-        None, description="A tokenizer.json of Hugging Face tokenizers; null: a byte is a token."
+        None,
+        description="A tokenizer.json of Hugging Face tokenizers, for files up to 1 GiB; null: a byte is a token.",
     )
     dtype: Literal["bytes", "uint16", "uint32"] = Field(
-        "bytes", description="What the files hold: bytes of text, or little-endian token ids."
+        "bytes",
+        description="What the files hold: bytes of text, or little-endian token ids, up to 16 GiB.",
     )
     vocab_size: int | None = Field(
         None, ge=2, le=2**20, description="Number of different token ids; text has its own."
@@ -131,7 +133,8 @@ class Text(Source):
     @property
     def labelled(self) -> bool:
         """Whether there can be several files; of a path that is gone nothing else is known."""
-        return isinstance(self.path, dict) or not Path(self.path).is_file()
+        named = isinstance(self.path, str) and os.path.isfile(self.path)  # noqa: PTH113 - never raises
+        return not named
 
 
 def _source(value: Any) -> str | None:

@@ -1,14 +1,18 @@
 """A config file and the parents that it extends, as one tree of located values."""
 
 import codecs
+import errno
 import os.path
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import BinaryIO
 
 import yaml
 
+from moe_lab.config import keys
 from moe_lab.config.forms import normalise
 from moe_lab.config.source import Node, parse
 from moe_lab.config.syntax import Locate
@@ -42,8 +46,9 @@ def read(path: Path, problems: list[Problem], named: Place | None = None) -> Con
     named: where that was, if in another file.
     """
     raw, tree = _layer(path, problems, named)
-    layers, sources, seen = [tree], [str(path)], {os.path.realpath(path)}
+    layers, sources, seen = [tree], [str(path)], set[str]()
     while tree and (link := tree.children.get("extends")):
+        seen.add(os.path.realpath(path))
         path = path.parent / str(link.text)
         if refusal := _link_refusal(link, path, seen):
             problems.append(refusal)
@@ -52,12 +57,11 @@ def read(path: Path, problems: list[Problem], named: Place | None = None) -> Con
             _, tree = _layer(path, problems, link.place)
         layers.append(tree)
         sources.append(str(path))
-        seen.add(os.path.realpath(path))
     return ConfigFile(raw, _merged(layers), tuple(sources))
 
 
 def _link_refusal(link: Node, path: Path, seen: Iterable[str]) -> Problem | None:
-    if not isinstance(link.value, str):
+    if not isinstance(link.value, str) or "\0" in link.value:
         return Problem("'extends': expected the name of one file", link.place)
     if os.path.realpath(path) in seen:
         return Problem("'extends' goes in a circle", link.place, f"'{path}' was extended before")
@@ -148,17 +152,28 @@ def _locate(source: str, text: str) -> Locate:
 
 def _read_bytes(path: Path, link: Place | None) -> bytes:
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         message = f"config not found: {path}"
-        raise ConfigError(message, help=neighbour(path), place=link) from None
+        setting = f"a setting is written {path}=VALUE" if keys.named(str(path)) else None
+        raise ConfigError(message, help=setting or neighbour(path), place=link) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot read the config {path}: {reason}", place=link) from None
+        remedy = "name a file in it" if isinstance(error, IsADirectoryError) else None
+        message = f"cannot read the config {path}: {reason}"
+        raise ConfigError(message, help=remedy, place=link) from None
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_BYTES:,} bytes", help="is it a config?")
     return raw
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file to be read. Raises OSError, also for a pipe or a device: they may never come to an end."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+    return path.open("rb")
 
 
 def neighbour(path: Path) -> str | None:
@@ -167,14 +182,18 @@ def neighbour(path: Path) -> str | None:
         beside = [entry.name for entry in path.parent.iterdir()]
     except OSError:
         return f"there is no folder {path.parent}"
-    close = get_close_matches(path.name, beside, 1)
+    close = get_close_matches(path.name, beside, 1, cutoff=0.75)
     return f"did you mean '{path.parent / close[0]}'?" if close else None
 
 
+def kind(raw: bytes) -> str | None:
+    """What a file is that begins with these bytes, if not text."""
+    return next((name for magic, name in MAGIC.items() if raw.startswith(magic)), None)
+
+
 def _decode(raw: bytes, source: str) -> str:
-    for magic, kind in MAGIC.items():
-        if raw.startswith(magic):
-            raise ConfigError(f"{source} is {kind}, not a config")
+    if found := kind(raw):
+        raise ConfigError(f"{source} is {found}, not a config", help="a config is a YAML file")
     if raw.startswith(UTF_16):
         raise ConfigError(f"{source} is UTF-16", help="save it as UTF-8")
     try:

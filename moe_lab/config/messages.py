@@ -10,10 +10,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from moe_lab.config import keys
+from moe_lab.config.data import LARGEST_WEIGHT
 from moe_lab.config.source import Node, scalar
 from moe_lab.errors import Place, Problem
 
 SHOWN = 60  # characters of a value in a message
+WEIGHTS = f"(0, {LARGEST_WEIGHT:.0f}]"
 EXPECTED = {
     "int_type": "an integer",
     "float_type": "a number",
@@ -21,12 +23,14 @@ EXPECTED = {
     "string_type": "text",
     "tuple_type": "a list",
     "text_files": "a file, a folder, or {label: file, …}",
-    "labelled_numbers": "positive numbers as {label: number, …}",
-    "positive_numbers": "a list of positive numbers",
+    "labelled_numbers": f"numbers in {WEIGHTS} as {{label: number, …}}",
+    "positive_numbers": f"a list of numbers in {WEIGHTS}",
     "model_type": "a mapping",
     "block_indices": "all, or a list of distinct block indices from 0",
 }
 RANGE_TYPES = ("finite_number", "greater_than", "greater_than_equal", "less_than_equal")
+SWEEP_FILE = (("axes",), ("paired",))  # keys of one, which is no config
+BEYOND = {"moe.n_experts": "a model without experts has model.moe_layers: none"}
 TAG_DEPTH = {"data": 1, "moe.router": 2, "moe.balance": 2, "moe.extra": 3}
 NAME_RULE = "use 1 to 64 of A-Z a-z 0-9 . _ - and start with a letter or digit"
 
@@ -38,6 +42,8 @@ def problem(error: ErrorDetails, tree: Node) -> Problem:
     node = tree.at(path)
     if kind == "extra_forbidden":
         remedy = keys.meant(_section(path), path[-1], choice)
+        if path in SWEEP_FILE:
+            remedy = f"sweep files are for: moe-lab sweep {_key(tree, path).source}"
         return Problem(f"unknown config key '{shown(path)}'", _key(tree, path), remedy)
     if kind == "missing":
         return Problem(f"{name} is required", _key(tree, path[:-1]), _supply(path[-1], tree))
@@ -47,7 +53,9 @@ def problem(error: ErrorDetails, tree: Node) -> Problem:
     if kind in RANGE_TYPES:
         allowed = _range(_field(path, choice))
         verb = "is not allowed; the range is" if kind == "finite_number" else "is outside"
-        return Problem(f"{name}: {_clip(node.text)} {verb} {allowed}", node.place)
+        return Problem(
+            f"{name}: {_clip(node.text)} {verb} {allowed}", node.place, BEYOND.get(".".join(path))
+        )
     if kind == "string_pattern_mismatch":
         return Problem(f"{name}: {_quoted(node.value)} is not allowed", node.place, NAME_RULE)
     return _type_problem(error, name, node, _field(path, choice))
@@ -134,12 +142,18 @@ def _type_problem(error: ErrorDetails, name: str, node: Node, field: FieldInfo) 
         remedy = _did_you_mean(node.text, re.split(r", | or ", expected))
     else:
         nullable = type(None) in get_args(field.annotation)
-        expected = EXPECTED[kind] + (" or null" if nullable else "")
-        remedy = _remedy(kind, node)
+        allowed = f" in {_range(field)}" if kind in ("int_type", "float_type") else ""
+        expected = EXPECTED[kind] + allowed + (" or null" if nullable else "")
+        remedy = _remedy(kind, node, field)
     return Problem(f"{name}: expected {expected}, got {_value(node)}", node.place, remedy)
 
 
-def _remedy(kind: str, node: Node) -> str | None:
+def _remedy(kind: str, node: Node, field: FieldInfo) -> str | None:
+    if kind == "model_type":
+        section: Any = field.annotation
+        return f"write its keys, such as {next(iter(section.model_fields))}: …"
+    if node.value is None:
+        return "give it a value, or remove the key"
     if kind == "bool_type":
         meant = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false"}
         word = node.text.lower()
@@ -159,6 +173,8 @@ def _number_remedy(node: Node) -> str | None:
         return "remove the quotes"
     changes = [(",", "."), (" ", ""), ("_", "")]
     cleaned = [*(text.replace(old, new) for old, new in changes), text.lstrip("0")]
+    if re.fullmatch("0x[0-9a-fA-F]{1,15}|0o[0-7]{1,15}", text):
+        cleaned = [str(int(text, 0))]
     return next((f"write {c}" for c in cleaned if type(scalar(c)) in (int, float)), None)
 
 

@@ -15,7 +15,7 @@ from moe_lab.config.findings import Finding
 from moe_lab.config.overrides import apply, values
 from moe_lab.config.schema import Config
 from moe_lab.config.source import Node, located
-from moe_lab.config.text import text_refusals
+from moe_lab.config.text import text_refusals, text_warnings
 from moe_lab.errors import ConfigError, Place, Problem
 
 NOTHING = Node({}, Place(""), Place(""))  # what a run without a config file is given
@@ -90,7 +90,7 @@ def resolve(
         problems += _placed(_contradictions(config, data_exists), tree)
     if config is None or problems:
         raise ConfigError.of(_in_order(problems, file.sources))
-    warnings = tuple(_placed(rules.warnings(config), tree))
+    warnings = tuple(_placed(_surprises(config, data_exists), tree))
     return Resolved(config, dump.origins(config, tree), file.raw, warnings, tree)
 
 
@@ -106,6 +106,12 @@ def _contradictions(config: Config, data_exists: bool) -> Iterator[Finding]:
     yield from rules.refusals(config)
     if data_exists and isinstance(config.data, Text):
         yield from text_refusals(config.data)
+
+
+def _surprises(config: Config, data_exists: bool) -> Iterator[Finding]:
+    yield from rules.warnings(config)
+    if data_exists and isinstance(config.data, Text):
+        yield from text_warnings(config.data)
 
 
 def _placed(findings: Iterable[Finding], tree: Node) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from moe_lab.config.data_rules import data_refusals, data_warnings
 from moe_lab.config.findings import Finding
 from moe_lab.config.router_rules import router_refusals, router_warnings
 from moe_lab.config.schema import Config, Model, Moe
+from moe_lab.config.size_rules import size_refusals
 from moe_lab.registry import BALANCERS
 
 ALIGNMENT = 8  # widths of the grouped matrix product: 16 bytes of bfloat16
@@ -21,6 +22,7 @@ def refusals(config: Config) -> Iterator[Finding]:
     yield from _widths(config.model)
     yield from _blocks(config.model)
     yield from data_refusals(config)
+    yield from size_refusals(config)
     seq_len, tokens = config.data.seq_len, config.eval.tokens
     if tokens < seq_len:
         yield Finding(
@@ -51,15 +53,16 @@ def _balancers(moe: Moe) -> Iterator[Finding]:
 def _widths(model: Model) -> Iterator[Finding]:
     width, heads = model.d_model, model.n_heads
     keys = ("model.d_model", "model.n_heads")
+    multiple = math.lcm(ALIGNMENT, 2 * heads)
+    remedy = f"use d_model {math.ceil(width / multiple) * multiple}, or another n_heads"
     if width % heads:
-        yield Finding(
-            keys, f"'model.d_model' ({width}) is not a multiple of 'model.n_heads' ({heads})"
-        )
+        message = f"'model.d_model' ({width}) is not a multiple of 'model.n_heads' ({heads})"
+        yield Finding(keys, message, remedy)
     elif width // heads % 2:
-        yield Finding(
-            keys,
-            f"a head is d_model / n_heads = {width // heads} wide: rotary positions need pairs",
+        message = (
+            f"a head is d_model / n_heads = {width // heads} wide: rotary positions need pairs"
         )
+        yield Finding(keys, message, remedy)
     for key, size in (("model.d_model", width), ("model.d_expert", model.d_expert)):
         if size % ALIGNMENT:
             yield Finding(
@@ -97,6 +100,12 @@ def warnings(config: Config) -> Iterator[Finding]:
         yield Finding(
             ("train.router_lr_factor", "moe.alpha"),
             "with 'train.router_lr_factor' 0 the routers are frozen: the balance loss changes nothing in them",
+        )
+    if config.checkpoint.keep == 1:
+        yield Finding(
+            ("checkpoint.keep",),
+            "'checkpoint.keep' (1) leaves nothing to go back to if the newest checkpoint is damaged",
+            "use keep >= 2",
         )
     yield from _rounded_capacity(config)
     yield from router_warnings(config)

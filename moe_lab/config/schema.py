@@ -161,7 +161,7 @@ class Eval(Settings):
     """Evaluation on held-out data."""
 
     every: int = Field(50, ge=1, le=10_000_000, description="Steps between evaluations.")
-    tokens: int = Field(8192, ge=8, le=1_000_000_000, description="Tokens per evaluation.")
+    tokens: int = Field(8192, ge=8, le=100_000_000, description="Tokens per evaluation.")
     ablation: bool = Field(
         False,
         description="Measure the loss of one batch without each expert in turn: a forward pass per expert and layer.",

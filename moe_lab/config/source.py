@@ -25,6 +25,7 @@ WORDS: Mapping[str, bool | None] = {
 }
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+MERGE = "extends: FILE takes what is shared from another config"
 NOT_FINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
 
 
@@ -106,19 +107,19 @@ class _Walk:
         assert isinstance(node, yaml.ScalarNode)
         value = scalar(node.value) if node.style is None else node.value
         # an absent value has no width of its own: it is shown at its key
-        return Node(value, place if node.value else key, key, node.value)
+        return Node(value, place if node.value or node.style else key, key, node.value)
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, Node]:
         entries: dict[str, Node] = {}
         for key_node, value_node in node.value:
             place = self.locate(key_node.start_mark, key_node.end_mark)
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(Problem("keys must be plain names", place))
+                self.problems.append(Problem("keys must be plain names", place, "such as seed: 0"))
                 continue
             key, value = key_node.value, self.node(value_node, place)
             self._refuse_unprintable(key, place)
             if key == "<<":
-                self.problems.append(Problem("merge keys are not allowed", place))
+                self.problems.append(Problem("merge keys are not allowed", place, MERGE))
             elif key in entries:
                 self.problems.append(_twice(key, place, entries[key].key))
             else:

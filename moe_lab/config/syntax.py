@@ -20,10 +20,15 @@ UNPRINTABLE = re.compile(
     "\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 unprintable = UNPRINTABLE.search
+ALIASES, ANCHORS = "aliases are not allowed", "anchors are not allowed"
+TAGS = "tags are not allowed"
 OPENED = {
-    "while parsing a flow sequence": "the list opened here is never closed",
-    "while parsing a flow mapping": "the mapping opened here is never closed",
-    "while scanning a quoted scalar": "the quote opened here is never closed",
+    "while parsing a flow sequence": ("the list opened here is never closed", "close it with ]"),
+    "while parsing a flow mapping": ("the mapping opened here is never closed", "close it with }"),
+    "while scanning a quoted scalar": (
+        "the quote opened here is never closed",
+        "close it with the same quote, or remove it",
+    ),
 }
 
 
@@ -46,12 +51,12 @@ class _Loader(yaml.BaseLoader):
 
 def _refusal(event: Any, depth: int) -> str | None:
     if isinstance(event, AliasEvent):
-        return "aliases are not allowed"
+        return ALIASES
     if event.anchor is not None:
-        return "anchors are not allowed"
+        return ANCHORS
     if event.tag is not None:
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-        return f'tags are not allowed ("{tag}")'
+        return f'{TAGS} ("{tag}")'
     if depth >= MAX_DEPTH and isinstance(event, CollectionStartEvent):
         return f"nesting deeper than {MAX_DEPTH}"
     return None
@@ -89,14 +94,14 @@ def _in_our_words(error: yaml.MarkedYAMLError, locate: Locate) -> Problem:
     context, problem = error.context or "", error.problem or "not valid YAML"
     if opened := _opened(context, problem):
         assert error.context_mark is not None
-        return Problem(opened, locate(error.context_mark, error.context_mark))
+        return Problem(opened[0], locate(error.context_mark, error.context_mark), opened[1])
     message, remedy = _said(problem)
     mark = error.problem_mark or error.context_mark
     assert mark is not None
     return Problem(message, locate(mark, mark), remedy)
 
 
-def _opened(context: str, problem: str) -> str | None:
+def _opened(context: str, problem: str) -> tuple[str, str] | None:
     unclosed = problem.startswith(
         ("expected ',' or", "found unexpected end", "found unexpected document")
     )
@@ -104,6 +109,10 @@ def _opened(context: str, problem: str) -> str | None:
 
 
 def _said(problem: str) -> tuple[str, str | None]:
+    if problem in (ALIASES, ANCHORS):
+        return problem, "write the value out wherever it is used"
+    if problem.startswith(TAGS):
+        return problem, "write the plain value"
     if problem == "but found another document":
         return "a second document starts here", "one config per file"
     if problem == "mapping values are not allowed here":

@@ -8,20 +8,23 @@ from re import ASCII, fullmatch
 
 from moe_lab.columns import EVAL, names
 from moe_lab.config.data import Text
-from moe_lab.config.files import neighbour
+from moe_lab.config.files import kind, neighbour, opened
 from moe_lab.config.findings import Finding
-from moe_lab.corpus import BYTE_ORDERED, entries, files
+from moe_lab.corpus import BYTE_ORDERED, entries, files, is_folder
 
 KEY = "data.path"
 NAMED = "write path: {label: file, …} to name the files, and to choose among them"
 LABEL, LABEL_RULE = r"\w[\w.-]{0,63}", "use 1 to 64 of A-Z a-z 0-9 _ . -, the first no . or -"
 IDS_AT_ONCE = 1 << 24
+# Bytes of files that are read whole before training. Text without a tokenizer is not: it may be of any size.
+LARGEST_TOKENIZER, LARGEST_TEXT, LARGEST_IDS = 1 << 28, 1 << 30, 1 << 34
+HEAD = 4096  # bytes by which a file is known
 
 
 def text_refusals(text: Text) -> Iterator[Finding]:
     """Files that are missing, unreadable, too short or not as said; labels that cannot name columns."""
     yield from _tokenizer(text.tokenizer)
-    folder = isinstance(text.path, str) and Path(text.path).is_dir()
+    folder = is_folder(text.path)
     if folder and (found := list(_folder(Path(str(text.path))))):
         yield from found
         return
@@ -45,7 +48,8 @@ def _tokenizer(path: str | None) -> Iterator[Finding]:
     from tokenizers import Tokenizer  # an extra
 
     try:
-        Tokenizer.from_str(Path(path).read_text(encoding="utf-8"))
+        with opened(Path(path)) as file:
+            Tokenizer.from_str(file.read(LARGEST_TOKENIZER).decode())
     except FileNotFoundError:
         yield Finding(keys, f"'data.tokenizer': no such file: {path}", neighbour(Path(path)))
     except OSError as error:
@@ -86,17 +90,18 @@ def _label(label: str, keys: Sequence[str]) -> Iterator[Finding]:
 def _file(file: Path, keys: tuple[str, ...], text: Text) -> Iterator[Finding]:
     """Missing, unreadable, empty, too short for one training and one validation window, or not as said."""
     try:
-        with file.open("rb"):
+        with opened(file):
             size = file.stat().st_size
     except FileNotFoundError:
         yield Finding(keys, f"'{KEY}': no such file: {file}", neighbour(file))
     except IsADirectoryError:
         yield Finding(keys, f"'{KEY}' is a folder: {file}", "name one file in it")
-    except OSError as error:
-        yield Finding(keys, f"'{KEY}' cannot be read: {file}: {error.strerror}")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        yield Finding(keys, f"'{KEY}' cannot be read: {file}: {reason}")
     else:
-        short = list(_too_short(file, size, text))
-        problems = short or (_not_text(file) if text.tokenizer else _not_ids(file, size, text))
+        refused = [*_too_short(file, size, text), *_too_long(size, text)]
+        problems = refused or (_not_text(file) if text.tokenizer else _not_ids(file, size, text))
         yield from (Finding(keys, f"'{KEY}': the file {file.name} {each}") for each in problems)
 
 
@@ -109,6 +114,16 @@ def _too_short(file: Path, size: int, text: Text) -> Iterator[str]:
             f"{amount}; with seq_len {text.seq_len} it needs at least "
             f"2 * ({text.seq_len} + 1) = {needed}: a training and a validation window"
         )
+
+
+def _too_long(size: int, text: Text) -> Iterator[str]:
+    if text.tokenizer and size > LARGEST_TEXT:
+        yield (
+            f"has {size:,} bytes; the limit for a tokenizer is {LARGEST_TEXT:,}: "
+            "store its ids, with dtype: uint16"
+        )
+    if text.dtype != "bytes" and size > LARGEST_IDS:
+        yield f"has {size:,} bytes; the limit for ids is {LARGEST_IDS:,}: name its parts as files"
 
 
 def _not_text(file: Path) -> Iterator[str]:
@@ -129,13 +144,12 @@ def _not_ids(file: Path, size: int, text: Text) -> Iterator[str]:
     if size % ids.itemsize:
         yield f"has {size} bytes, which are no whole number of {text.dtype}"
         return
-    stored = np.memmap(file, dtype=ids, mode="r")
-    for start in range(0, len(stored), IDS_AT_ONCE):
-        block = stored[start : start + IDS_AT_ONCE]
+    for start in range(0, size, IDS_AT_ONCE * ids.itemsize):
+        block = np.fromfile(file, ids, IDS_AT_ONCE, offset=start)
         if (beyond := block >= text.vocab_size).any():
-            first = start + int(beyond.argmax())
+            first = int(beyond.argmax())
             yield (
-                f"has the id {stored[first]} at byte {first * ids.itemsize}; "
+                f"has the id {block[first]} at byte {start + first * ids.itemsize}; "
                 f"'data.vocab_size' {text.vocab_size} allows ids below it"
             )
             return
@@ -148,3 +162,13 @@ def _weights(text: Text, labels: Sequence[str]) -> Iterator[Finding]:
     if wrong:
         remedy = f"give one for each of {', '.join(labels)}"
         yield Finding(("data.weights",), f"'data.weights': {', '.join(wrong)}", remedy)
+
+
+def text_warnings(text: Text) -> Iterator[Finding]:
+    """Files that hold no text, which are read as bytes all the same."""
+    for label, file in files(text.path).items() if text.dtype == "bytes" else ():
+        with opened(file) as opening:
+            head = opening.read(HEAD)
+        if found := kind(head) or ("binary" if 0 in head else None):
+            message = f"'{KEY}': the file {file.name} is {found}; its bytes are read as they are"
+            yield Finding((f"{KEY}.{label}", KEY), message)

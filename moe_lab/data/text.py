@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from moe_lab.corpus import BYTE_ORDERED, files
 from moe_lab.data.base import Batch, Source
 from moe_lab.errors import ConfigError
+from moe_lab.number_file import NumberFile
 from moe_lab.streams import Stream
 
 STRETCHES = 10  # places that validation blocks are taken from
@@ -40,7 +41,7 @@ def split(n_tokens: int, window: int) -> tuple[NDArray[np.int64], NDArray[np.int
     return np.stack([edges[:-1], borders], 1), np.stack([borders, edges[1:]], 1)
 
 
-def fingerprint(data: NDArray[np.uint8]) -> str:
+def fingerprint(data: NDArray[np.uint8] | NumberFile) -> str:
     """SHA-256 of the length and of up to 64 evenly spaced MiB."""
     digest = hashlib.sha256(str(len(data)).encode())
     starts = np.linspace(0, max(0, len(data) - HASHED_BYTES), HASHED_BLOCKS).astype(np.int64)
@@ -51,10 +52,17 @@ def fingerprint(data: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
+def as_bytes(tokens: NDArray[Any] | NumberFile) -> NDArray[np.uint8] | NumberFile:
+    """What tokens look like in a file."""
+    return (
+        NumberFile(tokens.path, "u1") if isinstance(tokens, NumberFile) else tokens.view(np.uint8)
+    )
+
+
 class File:
     """The tokens of one file and its windows: `window` tokens in a row."""
 
-    def __init__(self, tokens: NDArray[Any], window: int):
+    def __init__(self, tokens: NDArray[Any] | NumberFile, window: int):
         self.tokens, self.window = tokens, window
         self.training, self.validation = split(len(tokens), window)
         lengths = self.training[:, 1] - self.training[:, 0]
@@ -68,22 +76,22 @@ class File:
 
     def held_out(self, wanted: int) -> NDArray[np.int64]:
         """Windows that share no predicted token, spread evenly over all validation blocks."""
-        starts = np.concatenate(
-            [
-                np.arange(start, end - self.window + 1, self.window - 1)
-                for start, end in self.validation
-            ]
-        )
-        places = np.linspace(0, len(starts) - 1, min(len(starts), wanted)).astype(np.int64)
-        return self._windows(starts[places])
+        (starts, ends), stride = self.validation.T, self.window - 1
+        counts = (ends - starts - 1) // stride
+        last = np.cumsum(counts)  # held-out windows up to and with each block
+        places = np.linspace(0, last[-1] - 1, min(int(last[-1]), wanted)).astype(np.int64)
+        block = np.searchsorted(last, places, side="right")
+        return self._windows(starts[block] + (places - last[block] + counts[block]) * stride)
 
     def _windows(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-        places = starts[:, None] + np.arange(self.window)
-        return np.asarray(self.tokens[places], dtype=np.int64)
+        windows = np.empty((len(starts), self.window), dtype=np.int64)
+        for window, start in zip(windows, starts.tolist(), strict=True):
+            window[:] = self.tokens[start : start + self.window]
+        return windows
 
 
 class Text(Source):
-    """Windows of files, which are mapped into memory unless they pass through a tokenizer."""
+    """Windows of files, which are read as they are needed unless they pass through a tokenizer."""
 
     def __init__(
         self,
@@ -101,7 +109,7 @@ class Text(Source):
         self.domains, self.labelled = tuple(paths), len(paths) > 1
         if tokenizer is None:
             self.vocab_size, stored = vocab_size or 256, BYTE_ORDERED[dtype]
-            self.files = [File(np.memmap(p, stored, "r"), seq_len + 1) for p in paths.values()]
+            self.files = [File(NumberFile(p, stored), seq_len + 1) for p in paths.values()]
         else:
             encode = Encoder(tokenizer)
             self.vocab_size = encode.vocab_size
@@ -117,7 +125,7 @@ class Text(Source):
         self.fingerprint = self._fingerprint("tokenizer" if tokenizer else dtype)
 
     def _fingerprint(self, form: str) -> str:
-        prints = [fingerprint(file.tokens.view(np.uint8)) for file in self.files]
+        prints = [fingerprint(as_bytes(file.tokens)) for file in self.files]
         if form == "bytes" and len(prints) == 1:
             return prints[0]
         whole = json.dumps([form, self.domains, self.weights.tolist(), prints])

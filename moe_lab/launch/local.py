@@ -73,7 +73,7 @@ class Crew:
         theirs.close()
         self._members[task.run.name] = _Member(process, ours, slot)
 
-    def wait(self, timeout: float) -> list[Message]:
+    def wait(self, timeout: float | None) -> list[Message]:
         """What the processes have to say, as soon as one has something or the time is over."""
         ready = connection.wait([member.line for member in self._members.values()], timeout)
         names = [name for name, member in self._members.items() if member.line in ready]
@@ -84,6 +84,12 @@ class Crew:
         for member in self._members.values():
             if member.process.pid is not None and member.process.is_alive():
                 os.kill(member.process.pid, number)
+
+    def close(self) -> None:
+        """Stop what is still running, and wait until it is saved."""
+        self.stop(signal.SIGTERM)
+        while self._members:
+            self.wait(None)
 
     def _release(self, name: str) -> None:
         member = self._members.pop(name)

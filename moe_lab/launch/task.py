@@ -32,6 +32,7 @@ class Ended:
     run: str
     error: str | None = None  # as it would be printed
     killed_by: int | None = None  # a signal's number
+    in_use: bool = False  # another process was writing the run
 
 
 Message = Progress | Ended

@@ -4,16 +4,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def saturation(chosen: NDArray[np.int64], final: NDArray[np.int64]) -> float:
+def saturation(chosen: NDArray[np.integer], final: NDArray[np.integer]) -> float:
     """Mean over tokens of |A & B|/k, A the experts chosen (T, k) and B those the final router chooses.
 
     In [0, 1], k/E by chance; order does not count. 1 still allows gates to drift.
     Source: Muennighoff et al. 2024, arXiv:2409.02060, router saturation.
     """
-    return float((chosen[:, :, None] == final[:, None, :]).sum() / chosen.size)
+    shared = sum(
+        np.count_nonzero(chosen == other[:, None]) for other in final.T
+    )  # (T, k) at a time
+    return float(shared / chosen.size)
 
 
-def fluctuation(before: NDArray[np.int64], after: NDArray[np.int64]) -> float:
+def fluctuation(before: NDArray[np.integer], after: NDArray[np.integer]) -> float:
     """Share of tokens whose first choice, column 0 of (T, k), differs; in [0, 1].
 
     Depends on how far apart the two readings are: compare at equal spacing only.

@@ -1,6 +1,5 @@
 """The run directory of a loop that is not ours: rows as our own loop writes them, no config and no checkpoints."""
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,7 +108,7 @@ class Recording:
             "seed": None,
             "threads": torch.get_num_threads(),
             "device": self._device.type,
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "command": machine.command(),
             "data": {"fingerprint": None, "domains": [], "ladder": []},
         }
 

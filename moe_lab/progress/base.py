@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
+from moe_lab import escape
 from moe_lab.metrics import Load
 
 
@@ -111,7 +112,7 @@ class SweepReporter(Protocol):
 
 def on_stderr(line: str) -> None:
     """Write a line where messages go."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{escape.lines(line)}\n")
 
 
 class Silent:

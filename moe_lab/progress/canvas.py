@@ -9,6 +9,8 @@ from typing import TypeVar
 from rich.console import Console, RenderableType
 from rich.live import Live as Display
 
+from moe_lab import escape
+
 PAUSE = 0.25  # seconds between two drawings, at least
 SHARE = 0.01  # of the time that is spent on drawing, at most
 
@@ -61,7 +63,7 @@ class Canvas(Display):
 
     def say(self, text: str) -> None:
         """A line above, never broken."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(escape.lines(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def minutes(seconds: float) -> str:

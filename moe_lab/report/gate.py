@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from moe_lab import columns
 from moe_lab.metrics.verdict import GRAVITY, SUSTAINED, Verdict
 from moe_lab.registry import BALANCERS
-from moe_lab.report import diagnosis, rules
+from moe_lab.report import diagnosis, rules, runs
 from moe_lab.report.layers import PLACE, declared, last_evaluation, measured, plain
 from moe_lab.report.pages import Note, Part, Sheet
 from moe_lab.report.render import cell
@@ -66,7 +66,7 @@ class Gate:
         """The gate as a table."""
         word = "passed" if self.passed else "FAILED"
         rows = [(r.rule, _with_layer(r), r.limit, _words(r)) for r in self.results]
-        heading = Note(f"gate {word}: {self.directory} ({self.state})", heading=True)
+        heading = Note(f"gate {word}: {cell(self.directory)} ({self.state})", heading=True)
         return [heading, Sheet(("rule: fails if", "value", "limit", "result"), tuple(rows))]
 
 
@@ -84,10 +84,10 @@ def check(directory: Path, asked: Sequence[Rule], baseline: Path | None = None) 
 
     Raises ConfigError for a name that the run, or the baseline, has no column of.
     """
-    run = StoredRun(directory)
+    run = runs.open_run(directory)
     seen = _seen(run)
     rules.refuse_unknown(asked, seen.values)
-    reference = None if baseline is None else _seen(StoredRun(baseline))
+    reference = None if baseline is None else _seen(runs.open_run(baseline))
     if reference is not None:
         rules.refuse_unknown([rule for rule in asked if rule.needs_baseline], reference.values)
     results = tuple(_judged(rule, seen, reference) for rule in asked)
@@ -109,9 +109,9 @@ def known_names(n_experts: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _seen(run: StoredRun) -> Seen:
     values: dict[str, Layers] = {}
     for name in filter(run.has_table, TABLES):
-        values = _columns(run.table(name)) | values
-    utilization, top_k = run.table("utilization"), run.config["moe"]["top_k"]
-    courses = diagnosis.courses(utilization, run.table("cv"), top_k)
+        values = _columns(runs.read(run, name)) | values
+    utilization, top_k = runs.read(run, "utilization"), run.config["moe"]["top_k"]
+    courses = diagnosis.courses(utilization, runs.read(run, "cv"), top_k)
     trained = utilization[utilization["split"] == "train"]["step"]
     step = int(trained.max()) if len(trained) else 0
     return Seen(values, {course.layer: course.verdict for course in courses}, step)

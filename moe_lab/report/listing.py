@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from moe_lab import escape
 from moe_lab.errors import ArtefactError, ConfigError
 from moe_lab.metrics import GRAVITY
 from moe_lab.report.pages import Note, Part, Sheet
-from moe_lab.store import layout
+from moe_lab.report.runs import open_run
+from moe_lab.store import files, layout
 from moe_lab.store.read import StoredRun
 from moe_lab.store.sweep import FAILURES, StoredSweep, is_sweep
-from moe_lab.store.tables import last_row
+from moe_lab.store.table_reading import last_numbers
 
 HEADER = ("run", "state", "steps", "verdict", "lm_loss", "gap", "age")
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -36,29 +38,27 @@ class Entry:
 def entries(runs_dir: Path) -> list[Entry]:
     """The folders of a folder, newest run first; hidden names are left out. Raises ConfigError if there is none."""
     try:
-        beside = [path for path in runs_dir.iterdir() if not path.name.startswith(".")]
+        beside = [path for path in files.entries(runs_dir) if not path.name.startswith(".")]
     except OSError as error:
         raise ConfigError(
             f"cannot list {runs_dir}: {error.strerror}",
             help="train a run first, or name the folder: moe-lab ls DIR",
         ) from error
-    found = [_entry(path) for path in sorted(beside) if path.is_dir()]
+    found = [_entry(path) for path in beside if path.is_dir()]
     return sorted(found, key=lambda entry: entry.created, reverse=True)
 
 
 def parts(found: Sequence[Entry], now: datetime) -> list[Part]:
     """The list as a table; folders that could not be read stand below it."""
     rows = tuple(_row(entry, now) for entry in found if not entry.reason)
-    unread = [f"{entry.name}: {entry.reason}" for entry in found if entry.reason]
+    unread = [escape.line(f"{entry.name}: {entry.reason}") for entry in found if entry.reason]
     sheet: list[Part] = [Sheet(HEADER, rows)] if rows else [Note("no runs")]
     return [*sheet, *([Note("not listed:\n" + "\n".join(unread))] if unread else [])]
 
 
 def _entry(directory: Path) -> Entry:
     try:
-        return (
-            _sweep(StoredSweep(directory)) if is_sweep(directory) else _read(StoredRun(directory))
-        )
+        return _sweep(StoredSweep(directory)) if is_sweep(directory) else _read(open_run(directory))
     except ArtefactError as error:
         return Entry(directory.name, reason=str(error))
 
@@ -66,15 +66,15 @@ def _entry(directory: Path) -> Entry:
 def _read(run: StoredRun) -> Entry:
     status, summary = run.status, run.summary or {}
     verdicts = [layer["verdict"] for layer in summary.get("layers", {}).values()]
-    last = run.outcomes or last_row(layout.table(run.directory, "eval"))
+    last = run.outcomes or last_numbers(layout.table(run.directory, "eval"), ("lm_loss", "gap"))
     return Entry(
         name=run.name,
         state=run.state,
         step=status["step"],
-        steps=run.record.get("steps"),
+        steps=run.steps,
         verdict=max(verdicts, key=GRAVITY.index, default=None),
-        lm_loss=_number(last.get("lm_loss")),
-        gap=_number(last.get("gap")),
+        lm_loss=last.get("lm_loss"),
+        gap=last.get("gap"),
         created=run.record["created"],
     )
 
@@ -91,11 +91,6 @@ def _sweep(sweep: StoredSweep) -> Entry:
         created=sweep.created,
         counted="runs",
     )
-
-
-def _number(value: float | str | None) -> float | None:
-    """A blank cell is None."""
-    return None if value in (None, "") else float(value)
 
 
 def _row(entry: Entry, now: datetime) -> tuple[object, ...]:

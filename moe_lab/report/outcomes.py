@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from moe_lab.report import references
 from moe_lab.report.references import References
+from moe_lab.report.runs import open_run
 from moe_lab.report.summary import summarize
-from moe_lab.store.read import StoredRun
 
 # Name in files to words in tables, in the order of a table.
 SHOWN = {
@@ -126,7 +126,7 @@ def outcomes(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _glance(directory: Path, known: References) -> Glance:
-    run = StoredRun(directory)
+    run = open_run(directory)
     stored, summary = run.outcomes, run.summary
     if summary is None or stored.keys() != set(OUTCOMES):
         return Glance.of(summarize(directory, known))
@@ -135,7 +135,7 @@ def _glance(directory: Path, known: References) -> Glance:
         directory=directory,
         state=run.state,
         step=summary["steps"],
-        steps=run.record.get("steps"),
+        steps=run.steps,
         config=run.config,
         outcomes=stored,
         rho=known.rho(run.record.get("role"), stored["lm_loss"]),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
+from moe_lab import escape
 from moe_lab.report import compare, replicates
 from moe_lab.report.layers import LAST
 from moe_lab.report.outcomes import SHOWN, Glance
@@ -54,7 +55,7 @@ Part = Note | Sheet
 def one(summary: Summary, layers: Collection[int] | None = None) -> Iterator[Part]:
     """A single run; of its MoE layers all, or the given ones."""
     progress = _progress(*(summary[key] for key in ("state", "step", "steps")))
-    yield Note(f"{summary['name']}: {_verdict(summary)}  ({progress})", heading=True)
+    yield Note(f"{escape.line(summary['name'])}: {_verdict(summary)}  ({progress})", heading=True)
     evidence = [c for c in summary["evidence"] if layers is None or c["layer"] in layers]
     if evidence:
         yield Note("\n".join(f"  {course['sentence']}" for course in evidence))

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from moe_lab.errors import ArtefactError
-from moe_lab.store import layout
+from moe_lab.report.runs import open_run
+from moe_lab.store import files, layout
 from moe_lab.store.read import StoredRun, is_finished
-from moe_lab.store.tables import last_row
+from moe_lab.store.table_reading import last_numbers
 
 WORST, BEST = "single", "domain"  # between which efficiency is measured
 DENSE = "dense"
@@ -64,8 +65,11 @@ def beside(directories: Sequence[Path]) -> list[References]:
 
 def found_in(runs_dir: Path) -> References:
     """The finished reference runs of a folder; what cannot be read is none."""
-    shown = (path for path in runs_dir.iterdir() if not path.name.startswith("."))
-    read = (_read(path) for path in sorted(shown) if path.is_dir() and is_finished(path))
+    try:
+        shown = [path for path in files.entries(runs_dir) if not path.name.startswith(".")]
+    except (OSError, ArtefactError):
+        return NONE
+    read = (_read(path) for path in shown if path.is_dir() and is_finished(path))
     return References(tuple(reference for reference in read if reference))
 
 
@@ -87,13 +91,13 @@ def _key(role: Mapping[str, Any], *, dense: bool) -> tuple[str, ...]:
 
 def _read(directory: Path) -> Reference | None:
     try:
-        run = StoredRun(directory)
-        role = run.record.get("role")
-        if not role or role["reference"] is None:
+        role = StoredRun(directory).record.get("role")
+        if not isinstance(role, dict) or role.get("reference") is None:
             return None
+        run = open_run(directory)
         loss = run.outcomes.get("lm_loss")
         if loss is None:
-            loss = last_row(layout.table(directory, "eval"))["lm_loss"]
-        return Reference(role, float(loss))
+            loss = last_numbers(layout.table(directory, "eval"), ["lm_loss"])["lm_loss"]
+        return None if loss is None else Reference(role, loss)
     except ArtefactError:
         return None

@@ -1,6 +1,5 @@
 """The parts of a report as text: for a terminal, where tables fit or fold, and as GitHub-flavoured Markdown."""
 
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from moe_lab import escape
 from moe_lab.report import pages
 from moe_lab.report.pages import Note, Part, Sheet, Summary
 
@@ -46,13 +46,14 @@ def show(parts: Iterable[Part], to: Console) -> None:
             whole = _table(shown, joined=True)
             to.print(whole if _fits(whole, to) else _table(shown))
             if hidden:
-                names = ", ".join(hidden)
+                names = escape.line(", ".join(hidden))
                 to.print(
                     Text(f"not shown: {names}; widen the terminal or use --format md"),
                     soft_wrap=True,
                 )
         else:
-            to.print(Text(part.text, style="bold" if part.heading else ""), soft_wrap=True)
+            style = "bold" if part.heading else ""
+            to.print(Text(escape.lines(part.text), style=style), soft_wrap=True)
 
 
 def markdown(parts: Iterable[Part]) -> str:
@@ -63,14 +64,14 @@ def markdown(parts: Iterable[Part]) -> str:
 
 
 def cell(value: Any) -> str:
-    """Four significant digits; control characters are shown, not sent to the terminal."""
+    """One line: numbers with four significant digits, and text in which nothing is a control character."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
     if isinstance(value, list | tuple):
         value = " ".join(map(str, value))
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+    return escape.line(str(value))
 
 
 def _fitting(summary: Summary, to: Console) -> list[int] | None:
@@ -108,7 +109,7 @@ def _table(sheet: Sheet, *, joined: bool = False) -> Table:
     as fast.
     """
     table = Table(box=box.SIMPLE, pad_edge=False, header_style="bold")
-    first, *rest = sheet.header
+    first, *rest = map(escape.line, sheet.header)
     table.add_column(Text(first), overflow="fold", no_wrap=joined)
     for name in rest:
         table.add_column(Text(name), justify="right", overflow="fold", no_wrap=joined)
@@ -127,15 +128,10 @@ def _table(sheet: Sheet, *, joined: bool = False) -> Table:
 def _markdown_sheet(sheet: Sheet) -> str:
     rule = ("---", *["---:"] * (len(sheet.header) - 1))
     rows = [sheet.header, *(row for row in sheet.rows if row)]
-    header, *lines = [[_escaped(cell(value).strip()) for value in row] for row in rows]
+    header, *lines = [[escape.markdown(cell(value).strip()) for value in row] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, rule, *lines))
 
 
 def _markdown_note(note: Note) -> str:
-    lines = [_escaped(line.strip()) for line in note.text.splitlines()]
+    lines = [escape.markdown(line.strip()) for line in note.text.split("\n")]
     return f"### {lines[0]}\n" if note.heading else "  \n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Backslashes before what could be markup; an underscore inside a word is none."""
-    return re.sub(r"([\\`*\[\]<>|~&#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moe_lab import metrics
-from moe_lab.report import diagnosis, layers, references, stability, trends
+from moe_lab.report import diagnosis, layers, references, runs, stability, trends
 from moe_lab.report.layers import plain
 from moe_lab.report.references import References
-from moe_lab.store.read import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +24,10 @@ def summarize(directory: Path, known: References = references.NONE) -> dict[str,
 
     Raises ArtefactError if it is no run or a file of it is corrupt.
     """
-    run = StoredRun(directory)
+    run = runs.open_run(directory)
     config, record = run.config, run.record
-    tables = {name: run.table(name) for name in ("utilization", "cv", "steps", "eval", "timing")}
+    names = ("utilization", "cv", "steps", "eval", "timing", "aux_loss")
+    tables = {name: runs.read(run, name) for name in names}
     courses = diagnosis.courses(tables["utilization"], tables["cv"], config["moe"]["top_k"])
     worst = diagnosis.worst(courses)
     done = int(tables["timing"]["step"].max()) if len(tables["timing"]) else 0
@@ -36,7 +36,7 @@ def summarize(directory: Path, known: References = references.NONE) -> dict[str,
         "directory": str(directory),
         "state": run.state,
         "step": done,
-        "steps": record.get("steps"),  # unknown to a monitor
+        "steps": run.steps,  # unknown to a monitor
         "verdict": worst.verdict if worst else None,
         "evidence": [vars(course) | {"sentence": course.sentence()} for course in courses],
         "worst_layer": worst.layer if worst else None,
@@ -44,9 +44,9 @@ def summarize(directory: Path, known: References = references.NONE) -> dict[str,
         **_between(tables["eval"], record, known),
         "floors": _floors(tables["cv"], config["moe"]),
         "balance": layers.balance(tables["cv"]),
-        "router": layers.router(run.table("router")) if run.has_table("router") else [],
+        "router": layers.router(runs.read(run, "router")) if run.has_table("router") else [],
         "stability": stability.rows(run),
-        "auxiliary": _auxiliary(run.table("aux_loss"), tables["steps"], config),
+        "auxiliary": _auxiliary(tables["aux_loss"], tables["steps"], config),
         "throughput": _throughput(tables["timing"]),
         "provenance": _provenance(record),
         "config": config,
@@ -65,7 +65,7 @@ def _between(
     evaluations: "pd.DataFrame", record: dict[str, Any], known: References
 ) -> dict[str, Any]:
     """What reference runs of the same configuration and seed reached, and routing efficiency between them."""
-    if "role" not in record or evaluations.empty:
+    if record.get("role") is None or evaluations.empty or "lm_loss" not in evaluations:
         return {"references": {}, "rho": None}
     role, loss = record["role"], float(evaluations["lm_loss"].iloc[-1])
     return {"references": known.losses(role), "rho": known.rho(role, loss)}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from moe_lab import escape
 from moe_lab.report.compare import flat
 from moe_lab.report.pages import Summary
 
@@ -14,7 +15,6 @@ WHOLE_RUN = ("name", "state", "step", "steps", "verdict", "worst_layer", "rho")
 COURSE = ("verdict", "start", "lowest", "lowest_step", "end", "onsets", "recoveries")
 STABILITY = ("saturation", "fluctuation")
 Row = tuple[str, str, Any, Any]  # section, name, layer, value
-FORMULA = tuple("=+-@\t\r")  # what makes a spreadsheet compute a cell
 
 
 def to_csv(summaries: Iterable[Summary]) -> str:
@@ -27,7 +27,7 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """RFC 4180. Numbers read back exactly, blanks are unknown, lists and mappings are JSON, no text is a formula."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(header)
+    writer.writerow([_cell(name) for name in header])
     writer.writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
@@ -62,6 +62,4 @@ def _cell(value: Any) -> str:
         return repr(value)
     if isinstance(value, list | tuple | dict):
         return json.dumps(value)
-    text = str(value)
-    risky = isinstance(value, str) and text.startswith(FORMULA)
-    return f"'{text}" if risky else text
+    return escape.spreadsheet(value) if isinstance(value, str) else str(value)

@@ -1,6 +1,6 @@
 """Checkpoints: complete or absent, checked before they are trusted, the old deleted after the new.
 
-A commit also holds each table's length at its step: a resumed run continues at that row.
+A commit also vouches for each table up to its step: a resumed run continues at that row.
 """
 
 import hashlib
@@ -12,10 +12,14 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from safetensors import SafetensorError
 
 from moe_lab.errors import ArtefactError
-from moe_lab.store import files, layout
+from moe_lab.store import files, layout, limits
 from moe_lab.store.disk import Disk, json_bytes
+from moe_lab.store.prefix import Prefix, read_prefix
+from moe_lab.store.seal import check_seal, sealed
+from moe_lab.store.tensors import read_shapes
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -32,15 +36,15 @@ class State:
 
 @dataclass(frozen=True)
 class Commit:
-    """The newest intact checkpoint of a run."""
+    """The newest intact checkpoint of a run, and the tables up to its step."""
 
     state: State
-    csv_bytes: Mapping[str, int]
+    tables: Mapping[str, Prefix]
     skipped: tuple[str, ...]  # what is wrong with each newer one
 
 
 def write_commit(
-    disk: Disk, directory: Path, state: State, csv_bytes: Mapping[str, int], *, keep: int
+    disk: Disk, directory: Path, state: State, tables: Mapping[str, Prefix], *, keep: int
 ) -> None:
     """Stages, syncs, renames and re-reads a checkpoint of the run, then deletes all but `keep`.
 
@@ -51,7 +55,7 @@ def write_commit(
     with ExitStack() as undo:
         staging = disk.staging_folder(target.parent)
         undo.callback(disk.abandon, staging)
-        _write_files(disk, staging, state, csv_bytes)
+        _write_files(disk, staging, state, tables)
         _put(disk, staging, target)
         undo.pop_all()
     _checked_files(target)
@@ -59,15 +63,18 @@ def write_commit(
 
 
 def newest_commit(directory: Path) -> Commit:
-    """The intact checkpoint of the highest step. Raises ArtefactError naming each damaged one."""
+    """The checkpoint of the highest step that is intact: its files, its seal and the rows it counted.
+
+    Raises ArtefactError naming what is wrong with each.
+    """
     skipped: list[str] = []
     for _, folder in reversed(_checkpoints(directory)):
         try:
-            state, csv_bytes = _load(folder)
+            state, tables = _load(directory, folder)
         except ArtefactError as error:
             skipped.append(str(error))
         else:
-            return Commit(state, csv_bytes, tuple(skipped))
+            return Commit(state, tables, tuple(skipped))
     raise ArtefactError("\n  ".join([f"{directory} has no intact checkpoint", *skipped]))
 
 
@@ -84,7 +91,7 @@ def clear_leftovers(disk: Disk, directory: Path) -> None:
             disk.rename(old, target)
 
 
-def _write_files(disk: Disk, staging: Path, state: State, csv_bytes: Mapping[str, int]) -> None:
+def _write_files(disk: Disk, staging: Path, state: State, tables: Mapping[str, Prefix]) -> None:
     step = {"schema": layout.SCHEMA, "step": state.step}
     contents = {
         layout.MODEL: _tensors(state.model),
@@ -94,9 +101,9 @@ def _write_files(disk: Disk, staging: Path, state: State, csv_bytes: Mapping[str
     for name, data in contents.items():
         disk.write_new(staging / name, data)
     sums = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in contents.items()}
-    body = {**step, "files": sums, "csv": dict(csv_bytes)}
-    seal = {"sha256": _sha256(json_bytes(body))}  # a flipped digit of a length would parse
-    disk.write_new(staging / layout.COMMIT, json_bytes({**body, **seal}))
+    csv = {name: {"bytes": rows.length, "sha256": rows.sha256} for name, rows in tables.items()}
+    commit = sealed({**step, "files": sums, "csv": csv})
+    disk.write_new(staging / layout.COMMIT, json_bytes(commit))
     disk.sync_folder(staging)
 
 
@@ -122,7 +129,8 @@ def _delete_old(disk: Disk, directory: Path, newest: int, keep: int) -> None:
     before = [folder for step, folder in _checkpoints(directory) if step < newest]
     for folder in before[: max(0, len(before) - (keep - 1))]:
         trash = folder.with_name(layout.STAGING + folder.name)
-        disk.rename(folder, trash)  # a kill leaves no half of a checkpoint under a checkpoint's name
+        # a kill leaves no half of a checkpoint under a checkpoint's name
+        disk.rename(folder, trash)
         disk.discard_tree(trash)
 
 
@@ -130,39 +138,61 @@ def _checkpoints(directory: Path) -> list[tuple[int, Path]]:
     """Step and folder, ascending; links and foreign names are not ours."""
     found = (
         (layout.checkpoint_step(folder), folder)
-        for folder in (directory / layout.CHECKPOINTS).glob("step-*")
+        for folder in files.inside(directory / layout.CHECKPOINTS)
         if folder.is_dir() and not folder.is_symlink()
     )
     return sorted((step, folder) for step, folder in found if step is not None)
 
 
-def _load(folder: Path) -> tuple[State, dict[str, int]]:
-    commit, contents = _checked_files(folder)
-    state = State(
-        step=commit["step"],
-        model=safetensors.numpy.load(contents[layout.MODEL]),
-        optimizer=safetensors.numpy.load(contents[layout.OPTIMIZER]),
-        extra=files.parse_json(contents[layout.STATE], folder / layout.STATE)["extra"],
-    )
-    return state, commit["csv"]
+def _load(directory: Path, folder: Path) -> tuple[State, dict[str, Prefix]]:
+    try:
+        commit, contents = _checked_files(folder)
+        tables = {name: _checked_rows(directory, name, of) for name, of in commit["csv"].items()}
+        state = State(
+            step=commit["step"],
+            model=_arrays(contents[layout.MODEL], folder / layout.MODEL),
+            optimizer=_arrays(contents[layout.OPTIMIZER], folder / layout.OPTIMIZER),
+            extra=files.parse_json(contents[layout.STATE], folder / layout.STATE)["extra"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+        raise ArtefactError(f"{folder} was not written by moe-lab: {error!r}") from error
+    return state, tables
+
+
+def _arrays(data: bytes, path: Path) -> dict[str, np.ndarray]:
+    read_shapes(data, path)
+    return safetensors.numpy.load(data)
 
 
 def _checked_files(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """COMMIT.json and the bytes that it vouches for, which nothing has parsed yet."""
     path = folder / layout.COMMIT
-    commit = files.read_json(path)
+    commit = files.read_json(path, root=folder.parent.parent)
     files.check_schema(commit, path)
-    seal = commit.pop("sha256", None)
-    if seal != _sha256(json_bytes(commit)):
-        raise ArtefactError(f"{path} is corrupt: its SHA-256 differs")
+    check_seal(commit, path)
     if commit["step"] != layout.checkpoint_step(folder):
         raise ArtefactError(f"{path} is of step {commit['step']}: the folder was renamed")
     names = (layout.MODEL, layout.OPTIMIZER, layout.STATE)
     return commit, {name: _checked(folder / name, commit["files"][name]) for name in names}
 
 
+def _checked_rows(directory: Path, name: str, committed: Any) -> Prefix:
+    """The rows of a table that a commit counted: schema 1 has their length alone."""
+    if name not in layout.TABLES:
+        raise ValueError(f"{name!r} is no table")
+    path = layout.table(directory, name)
+    if isinstance(committed, int):
+        return read_prefix(path, committed)
+    rows = read_prefix(path, committed["bytes"])
+    if rows.sha256 != committed["sha256"]:
+        raise ArtefactError(
+            f"{path}: SHA-256 of its first {rows.length} bytes differs from {layout.COMMIT}"
+        )
+    return rows
+
+
 def _checked(path: Path, expected: dict[str, Any]) -> bytes:
-    data = files.read_regular(path)
+    data = files.read_regular(path, limits.TENSORS, root=path.parents[2])
     if len(data) != expected["size"]:
         raise ArtefactError(f"{path} has {len(data)} bytes; {expected['size']} were committed")
     if _sha256(data) != expected["sha256"]:

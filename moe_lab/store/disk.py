@@ -13,15 +13,16 @@ from moe_lab.errors import StorageError
 from moe_lab.store import layout
 from moe_lab.store.system import System
 
-_FULL = "free space on its file system and go on from the run's last checkpoint, which is intact"
+_FULL = "free space on its file system"
+_CLOSED = "make it writable, or choose another place with --runs-dir"
 _ELSEWHERE = "choose another place with --runs-dir"
 _REMEDIES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EFBIG: _FULL,
-    errno.EACCES: _ELSEWHERE,
-    errno.EPERM: _ELSEWHERE,
-    errno.EROFS: _ELSEWHERE,
+    errno.EACCES: _CLOSED,
+    errno.EPERM: _CLOSED,
+    errno.EROFS: _CLOSED,
     errno.EEXIST: _ELSEWHERE,
     errno.ENOTDIR: _ELSEWHERE,
     errno.ENOLCK: _ELSEWHERE,
@@ -35,7 +36,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "check the disk; the last checkpoint is intact")
+        remedy = _REMEDIES.get(error.errno or 0, "check the disk")
         raise StorageError(f"cannot write {path}: {error.strerror}", help=remedy) from error
 
 
@@ -85,15 +86,10 @@ class Disk:
             with writing(path):
                 self.system.remove(path)
 
-    def discard_tree(self, folder: Path) -> None:
-        """Removes a folder with all that it holds; a link in it goes itself, and what it points to stays."""
-        with writing(folder):
-            for entry in sorted(folder.iterdir()):
-                if entry.is_dir() and not entry.is_symlink():
-                    self.discard_tree(entry)
-                else:
-                    self.system.remove(entry)
-            self.system.remove_folder(folder)
+    def discard_tree(self, path: Path) -> None:
+        """Removes a folder with all that it holds; a link goes itself, and what it points to stays."""
+        with writing(path):
+            self._discard_tree(path)
 
     def abandon(self, folder: Path) -> None:
         """Removes what is half made as far as the disk lets it: the error that it was left for comes first."""
@@ -141,6 +137,14 @@ class Disk:
         rest = memoryview(data)
         while rest:
             rest = rest[self.system.write(descriptor, rest) :]
+
+    def _discard_tree(self, path: Path) -> None:
+        if path.is_symlink() or not path.is_dir():
+            self.system.remove(path)
+            return
+        for entry in sorted(path.iterdir()):
+            self._discard_tree(entry)
+        self.system.remove_folder(path)
 
     @contextmanager
     def _open(self, opened: Callable[[Path], int], path: Path) -> Iterator[int]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from moe_lab.store import files, layout
+from moe_lab.store import files, layout, limits
 from moe_lab.store.disk import Disk
 
 
@@ -20,15 +20,16 @@ def read_events(directory: Path) -> list[dict[str, Any]]:
     path = directory / layout.EVENTS
     if not path.exists():
         return []
-    lines = files.read_regular(path).split(b"\n")[:-1]
-    return [files.parse_json(line, path) for line in lines]
+    lines = files.read_regular(path, limits.EVENTS).split(b"\n")[:-1]
+    limits.EVENT_LINES.check(len(lines), path)
+    return [files.parse_json(line, Path(f"{path}:{i}")) for i, line in enumerate(lines, start=1)]
 
 
 def cut_torn_event(disk: Disk, directory: Path) -> None:
     """A kill in the middle of a line must not fuse it with the next one."""
     path = directory / layout.EVENTS
     if path.exists():
-        whole = files.read_regular(path).rfind(b"\n") + 1
+        whole = files.read_regular(path, limits.EVENTS).rfind(b"\n") + 1
         disk.cut(path, whole)
 
 

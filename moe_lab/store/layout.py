@@ -3,9 +3,7 @@
 import re
 from pathlib import Path
 
-SCHEMA = (
-    1  # of run.json, status.json, summary.json, state.json, COMMIT.json and the tables' columns
-)
+SCHEMA = 2  # of every JSON file and of the tables' columns; 1 had no hashes of tables, and a seal on COMMIT.json alone
 
 CONFIG = "config.yaml"  # the user's bytes
 RESOLVED = "resolved.yaml"  # every value with its origin
@@ -16,6 +14,7 @@ EVENTS = "events.jsonl"
 LOG = "log.txt"
 LOCK = ".lock"
 TABLES = ("steps", "utilization", "cv", "aux_loss", "eval", "router", "timing")
+CLOCKED = ("timing",)  # those whose rows no second run has
 ARRAYS = "router"  # folder of what is no table
 
 SWEEP = "sweep.json"  # of a sweep's folder, as the next three: the plan, written once
@@ -23,6 +22,7 @@ BASE = "base.yaml"  # what every run of it changes a little
 RUNS_TABLE = "runs.csv"
 POINTS_TABLE = "summary.csv"
 
+TAILS = "tail"  # folder of rows that no checkpoint had counted when the run was resumed
 CHECKPOINTS = "checkpoints"
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
@@ -30,9 +30,11 @@ STATE = "state.json"
 COMMIT = "COMMIT.json"
 
 STAGING = ".staging-"  # prefix of what is being prepared
+ASIDE = ".aside-"  # prefix of a run of a sweep that gives way to a new one
 REPLACED = ".replaced-"  # prefix of a checkpoint that gives way to a new one of its step
 _STEP = re.compile(r"step-(\d{8,})")
 _ARRAYS = re.compile(r"step-(\d{8,})\.npz")
+_TAIL = re.compile(rf"({'|'.join(TABLES)})-(\d+)\.csv")
 
 
 def table(directory: Path, name: str) -> Path:
@@ -50,6 +52,17 @@ def array_step(path: Path) -> int | None:
     """The step that a file's name stands for; None if it is no arrays' name."""
     match = _ARRAYS.fullmatch(path.name)
     return int(match[1]) if match else None
+
+
+def tail(directory: Path, table: str, offset: int) -> Path:
+    """What a table had from an offset on, in bytes."""
+    return directory / TAILS / f"{table}-{offset}.csv"
+
+
+def tail_place(path: Path) -> tuple[str, int] | None:
+    """Table and offset that a file's name stands for; None if it is no tail's name."""
+    match = _TAIL.fullmatch(path.name)
+    return (match[1], int(match[2])) if match else None
 
 
 def checkpoint(directory: Path, step: int) -> Path:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from moe_lab.errors import StorageError
@@ -9,21 +10,29 @@ from moe_lab.store import layout
 from moe_lab.store.disk import DISK, Disk, writing
 
 
+class InUseError(StorageError):
+    """Another process holds the lock, or has just removed the folder."""
+
+
 class Lock:
     """Holds a run's lock from construction to `close`.
 
-    Raises StorageError at once if another process holds it, or if the file system has no locks.
+    Raises InUseError at once if another process holds it, and StorageError if the file system has no locks.
     """
 
     def __init__(self, directory: Path, disk: Disk = DISK):
         path = directory / layout.LOCK
-        with writing(path):  # Python opens close-on-exec: a started program never keeps the lock
-            self._descriptor = disk.system.extend(path)
-            try:
+        with ExitStack() as undo, writing(path):
+            try:  # Python opens close-on-exec: a started program never keeps the lock
+                self._descriptor = disk.system.extend(path)
+                undo.callback(self.close)
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                self.close()
+                here = os.path.samestat(os.fstat(self._descriptor), path.stat())
+            except (BlockingIOError, FileNotFoundError) as error:
                 raise _in_use(directory) from error
+            if not here:  # removed, and made again by another
+                raise _in_use(directory)
+            undo.pop_all()
 
     def close(self) -> None:
         """Frees the lock."""
@@ -48,6 +57,6 @@ def is_locked(directory: Path) -> bool:
     return False
 
 
-def _in_use(directory: Path) -> StorageError:
+def _in_use(directory: Path) -> InUseError:
     remedy = f"wait until it has ended: {directory / layout.STATUS} names its process"
-    return StorageError(f"{directory} is in use by another process", help=remedy)
+    return InUseError(f"{directory} is in use by another process", help=remedy)

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moe_lab import config
+from moe_lab.config.files import document
 from moe_lab.errors import ArtefactError, ConfigError
-from moe_lab.store import files, layout
+from moe_lab.store import files, layout, limits, records
 from moe_lab.store.arrays import Arrays, array_steps, read_arrays
 from moe_lab.store.events import read_events
+from moe_lab.store.foreign import not_a_run
 from moe_lab.store.lock import is_locked
-from moe_lab.store.tables import read_table
+from moe_lab.store.seal import read_sealed, unsealed
+from moe_lab.store.table_reading import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,11 +38,16 @@ class StoredRun:
     @property
     def status(self) -> dict[str, Any]:
         """status.json as it is now."""
-        return files.read_json(self.directory / layout.STATUS)
+        path = self.directory / layout.STATUS
+        status = files.read_json(path)
+        records.check(records.Status, status, path)
+        return status
 
     @property
     def state(self) -> str:
-        """The state in status.json, unless it says running and no process writes the run."""
+        """The state in status.json, unless the summary is there, or it says running and no process writes the run."""
+        if self.is_finished:  # whatever the disk refused after it
+            return "finished"
         state = str(self.status["state"])
         return "interrupted" if state == "running" and not self.is_alive else state
 
@@ -56,7 +64,7 @@ class StoredRun:
 
     @cached_property
     def _summary(self) -> dict[str, Any]:
-        return files.read_json(self.directory / layout.SUMMARY)  # written once
+        return read_sealed(self.directory / layout.SUMMARY)  # written once
 
     @property
     def is_recorded(self) -> bool:
@@ -70,16 +78,25 @@ class StoredRun:
         In one form, whatever it is read from: keys in alphabetical order, lists as tuples.
         """
         stored = self.record.get("config")
-        settings: dict[str, Any] = _normal(self._resolved() if stored is None else stored)
+        settings: dict[str, Any] = normal(self._resolved() if stored is None else stored)
+        if "train" in settings:
+            settings["train"]["steps"] = self.steps  # a resume may have made them more
         return settings
 
     def _resolved(self) -> dict[str, Any]:
         """The settings of a run of an earlier version, whose run.json has none."""
-        path = self.directory / layout.RESOLVED
-        try:  # the run is past: its text may be gone
-            return config.load(path, data_exists=False).config.model_dump()
-        except ConfigError as error:
-            raise ArtefactError(f"{path} is no run's config: {error}") from error
+        return stored_config(self.directory / layout.RESOLVED).config.model_dump()
+
+    @property
+    def steps(self) -> int | None:
+        """How many steps the run is to make, which a resume may have made more; None of another's loop."""
+        if self.is_recorded:
+            return None
+        if self.summary:  # which an extension removes
+            return int(self.summary["steps"])
+        asked = [event.get("to") for event in self.events if event.get("kind") == "extend"]
+        known = [number for number in (self.record.get("steps"), *asked) if type(number) is int]
+        return max(known, default=None)
 
     def table(self, name: str) -> "pd.DataFrame":
         """The whole rows of one of layout.TABLES."""
@@ -96,7 +113,7 @@ class StoredRun:
 
     def has_table(self, name: str) -> bool:
         """Whether the run has one of layout.TABLES: earlier versions wrote fewer."""
-        return layout.table(self.directory, name).exists()
+        return os.path.lexists(layout.table(self.directory, name))
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -119,24 +136,35 @@ def is_finished(directory: Path) -> bool:
     return os.path.lexists(directory / layout.SUMMARY)
 
 
-def _normal(settings: Any) -> Any:
+def stored_config(path: Path) -> config.Resolved:
+    """A config that lies in the folder of a run or sweep; its data may be gone. Raises ArtefactError.
+
+    It is a file there and extends none: opening a folder reads nothing that lies elsewhere.
+    """
+    files.read_regular(path, limits.RECORD)
+    _, tree = document(path, [])
+    if tree and isinstance(tree.value, dict) and "extends" in tree.value:
+        raise ArtefactError(f"{path} is no run's config: it extends another file")
+    try:
+        return config.load(path, data_exists=False)
+    except ConfigError as error:
+        raise ArtefactError(f"{path} is no run's config: {error}") from error
+
+
+def normal(settings: Any) -> Any:
+    """Settings in one form, whatever they are read from: keys in alphabetical order, lists as tuples."""
     if isinstance(settings, dict):
-        return {key: _normal(settings[key]) for key in sorted(settings)}
-    return tuple(map(_normal, settings)) if isinstance(settings, list | tuple) else settings
+        return {key: normal(settings[key]) for key in sorted(settings)}
+    return tuple(map(normal, settings)) if isinstance(settings, list | tuple) else settings
 
 
 def read_record(directory: Path) -> dict[str, Any]:
     """run.json. Raises ArtefactError if the folder is not a run, or of a later version."""
     path = directory / layout.RECORD
+    if not os.path.lexists(path):
+        raise not_a_run(directory, f"it has no {layout.RECORD}")
     try:
         record = files.read_json(path)
     except ArtefactError as error:
-        if os.path.lexists(directory / layout.SWEEP):
-            runs = sorted(path.parent for path in directory.glob(f"*/{layout.RECORD}"))
-            remedy = (
-                f"name one of its runs, such as {runs[0]}" if runs else "none of its runs has begun"
-            )
-            raise ArtefactError(f"{directory} is a sweep, not a run", help=remedy) from error
-        raise ArtefactError(f"{directory} is not a moe-lab run: {error}") from error
-    files.check_schema(record, path)
-    return record
+        raise not_a_run(directory, str(error)) from error
+    return unsealed(record, path)

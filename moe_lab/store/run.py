@@ -4,23 +4,26 @@ import os
 import traceback
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_lab.errors import ArtefactError
+from moe_lab.errors import StorageError
 from moe_lab.store import layout
 from moe_lab.store.arrays import cut_arrays, write_arrays
 from moe_lab.store.commit import State, clear_leftovers, newest_commit, write_commit
 from moe_lab.store.disk import DISK, Disk, json_bytes
 from moe_lab.store.events import append_event, cut_torn_event, now
-from moe_lab.store.folders import publish
+from moe_lab.store.folders import publish, refuse_foreign, resume_command, staging
 from moe_lab.store.lock import Lock
+from moe_lab.store.prefix import Prefix
 from moe_lab.store.read import read_record
+from moe_lab.store.seal import sealed
 from moe_lab.store.tables import TableWriter, create_table
+from moe_lab.store.tails import Tails, set_aside
 
 Condition = Literal["running", "finished", "diverged", "failed", "stopped"]
 
@@ -32,17 +35,21 @@ class Run:
     """
 
     def __init__(
-        self, disk: Disk, directory: Path, lock: Lock, csv_bytes: Mapping[str, int], step: int
+        self, disk: Disk, directory: Path, lock: Lock, tables: Mapping[str, Prefix], step: int
     ):
         self._disk = disk
         self.directory = directory
         self.skipped: tuple[str, ...] = ()  # newer checkpoints that `reopen` found damaged
-        self._lock = lock
+        self.differences: list[str] = []  # rows that came out otherwise when computed again
         self.step = step  # of the last commit
-        self._tables = {
-            name: TableWriter(disk, layout.table(directory, name), length)
-            for name, length in csv_bytes.items()
-        }
+        with ExitStack() as self._open:
+            self._open.callback(lock.close)
+            self._tails = Tails(disk, directory, tables)
+            self._tables: dict[str, TableWriter] = {}
+            for name, prefix in tables.items():
+                self._tables[name] = TableWriter(disk, layout.table(directory, name), prefix)
+                self._open.callback(self._tables[name].close)
+            self._open = self._open.pop_all()
 
     @classmethod
     def create(
@@ -64,54 +71,58 @@ class Run:
 
         A taken name gets -2, -3, …; with `exact` it is refused. Raises ConfigError, StorageError.
         """
-        with ExitStack() as undo:
-            new = disk.staging_folder(runs_dir)
-            undo.callback(disk.abandon, new)
-            lock = Lock(new, disk)  # stays with the folder when it is renamed
-            undo.callback(lock.close)
+        with staging(disk, runs_dir) as (new, lock):
             if config is not None:
                 disk.write_new(new / layout.CONFIG, config)
             if resolved is not None:
                 disk.write_new(new / layout.RESOLVED, resolved.encode())
-            disk.write_new(new / layout.RECORD, json_bytes(_identified(record)))
-            csv_bytes = {
+            disk.write_new(new / layout.RECORD, json_bytes(sealed(_identified(record))))
+            prefixes = {
                 table: create_table(disk, layout.table(new, table), header)
                 for table, header in tables.items()
             }
             if state is not None:
-                write_commit(disk, new, state, csv_bytes, keep=1)
+                write_commit(disk, new, state, prefixes, keep=1)
             step = state.step if state else 0
             _write_status(disk, new, "running", step=step)  # syncs the names of all these files
             directory = publish(disk, new, runs_dir / name, exact=exact)
-            undo.pop_all()
-        return cls(disk, directory, lock, csv_bytes, step)
+        return cls(disk, directory, lock, prefixes, step)
 
     @classmethod
     def reopen(cls, directory: Path, disk: Disk = DISK) -> tuple[Self, State]:
-        """Goes back to the newest intact commit; rows and files after it are cut off.
+        """Goes back to the newest intact commit; rows after it are set aside, and arrays removed.
 
-        Raises ArtefactError if it is no run or has no intact commit, StorageError if it is in use.
+        Raises ArtefactError if it is no run or has no intact commit, StorageError if it is in use or not its owner's.
         """
         read_record(directory)  # before a lock file is left in a folder that is no run
+        refuse_foreign(directory)
         with ExitStack() as undo:
             lock = Lock(directory, disk)
             undo.callback(lock.close)
             clear_leftovers(disk, directory)
             commit = newest_commit(directory)
-            _check_lengths(directory, commit.csv_bytes)
+            set_aside(disk, directory, commit.tables)
             cut_arrays(disk, directory, commit.state.step)
             cut_torn_event(disk, directory)
-            run = cls(disk, directory, lock, commit.csv_bytes, commit.state.step)
+            undo.pop_all()  # the lock is the run's
+            run = cls(disk, directory, lock, commit.tables, commit.state.step)
+            undo.callback(run.close)
+            run.skipped = commit.skipped
+            run._tails.settle(commit.tables)  # what a kill left when their rows were committed
+            run.status("running")
             undo.pop_all()
-        run.skipped = commit.skipped
-        run.status("running")
         return run, commit.state
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Closes the run; an error of the disk tells from which step the run can go on."""
         self.close()
+        if isinstance(error, StorageError) and (self.directory / layout.CHECKPOINTS).exists():
+            intact = f"step {self.step} is intact; go on with: {resume_command(self.directory)}"
+            advice = "; ".join(filter(None, (error.problems[0].help, intact)))
+            raise StorageError(str(error), help=advice) from error
 
     def append(self, table: str, row: Mapping[str, object]) -> None:
         """Adds one row to a table; readers see it after `flush`."""
@@ -128,10 +139,17 @@ class Run:
 
     def commit(self, state: State, *, keep: int) -> None:
         """Makes rows and state durable, then deletes all but the last `keep` checkpoints."""
-        csv_bytes = {name: table.sync() for name, table in self._tables.items()}
-        write_commit(self._disk, self.directory, state, csv_bytes, keep=keep)
+        tables = {name: table.sync() for name, table in self._tables.items()}
+        for name, step in self._tails.settle(tables).items():
+            self.event("nondeterminism", table=name, step=step)
+            self.differences.append(f"{name}.csv: step {step} came out otherwise than before")
+        write_commit(self._disk, self.directory, state, tables, keep=keep)
         self.step = state.step
         self.status("running")
+
+    def forget_rows(self) -> None:
+        """Drops the rows set aside: the run goes on with settings by which they would come out otherwise."""
+        self._tails.forget()
 
     def event(self, kind: str, **details: Any) -> None:
         """Adds a line to events.jsonl, with the time."""
@@ -151,21 +169,25 @@ class Run:
             table.sync()
         self.status("finished")
         self._disk.replace_json(
-            self.directory / layout.SUMMARY, {"schema": layout.SCHEMA, **summary}
+            self.directory / layout.SUMMARY, sealed({"schema": layout.SCHEMA, **summary})
         )
 
     def fail(self, error: BaseException) -> None:
-        """Marks the run as ended by an error, stopped if that is Ctrl-C; the log has the traceback."""
+        """Marks the run as ended by an error, stopped if that is Ctrl-C; the log has the traceback.
+
+        What the disk refuses is left out: the error that ended the run comes first.
+        """
         condition: Condition = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-        self.log("".join(traceback.format_exception(error)))
-        self.event(condition, reason=repr(error))
-        self.status(condition, reason=repr(error))
+        with suppress(StorageError):
+            self.log("".join(traceback.format_exception(error)))
+        with suppress(StorageError):
+            self.event(condition, reason=repr(error))
+        with suppress(StorageError):
+            self.status(condition, reason=repr(error))
 
     def close(self) -> None:
         """Closes the tables and frees the lock; rows that were not flushed are dropped."""
-        for table in self._tables.values():
-            table.close()
-        self._lock.close()
+        self._open.close()
 
 
 def _identified(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,12 +197,3 @@ def _identified(record: Mapping[str, Any]) -> dict[str, Any]:
 def _write_status(disk: Disk, directory: Path, condition: Condition, **details: Any) -> None:
     status = {"schema": layout.SCHEMA, "state": condition, "pid": os.getpid(), "time": now()}
     disk.replace_json(directory / layout.STATUS, {**status, **details})
-
-
-def _check_lengths(directory: Path, csv_bytes: Mapping[str, int]) -> None:
-    """Before any table is cut: each must hold what its checkpoint counted."""
-    for name, committed in csv_bytes.items():
-        path = layout.table(directory, name)
-        size = path.stat().st_size if path.is_file() else 0
-        if size < committed:
-            raise ArtefactError(f"{path} has {size} bytes; its checkpoint counted {committed}")

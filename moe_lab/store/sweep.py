@@ -1,23 +1,25 @@
 """The folder of a sweep: its plan, written once; how far it is, is read from the folders of its runs."""
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from moe_lab import config, tuning
+from moe_lab import tuning
 from moe_lab.config import Resolved
+from moe_lab.config.dump import flow
 from moe_lab.errors import ArtefactError
-from moe_lab.plan import Plan, PlannedRun
-from moe_lab.store import files, layout
+from moe_lab.plan import Plan, PlannedRun, on_top, unequal
+from moe_lab.store import layout, limits, records
+from moe_lab.store.commit import newest_commit
 from moe_lab.store.disk import DISK, Disk, json_bytes
 from moe_lab.store.events import append_event, now, read_events
-from moe_lab.store.folders import publish
-from moe_lab.store.lock import is_locked
-from moe_lab.store.read import StoredRun, is_finished
+from moe_lab.store.folders import publish, staging
+from moe_lab.store.read import StoredRun, normal, stored_config
+from moe_lab.store.seal import read_sealed, sealed
 
 FAILURES = ("failed", "diverged")  # an error ended them; the other unfinished ones can just go on
 
@@ -35,18 +37,15 @@ class StoredSweep:
     """A sweep on disk. Raises ArtefactError if it is none, or if its plan is damaged."""
 
     def __init__(self, directory: Path, disk: Disk = DISK):
-        self._disk = disk
+        self.disk = disk  # by which all of it is changed
         self.directory = directory
         path = directory / layout.SWEEP
         if not is_sweep(directory):
             raise ArtefactError(f"{directory} is not a moe-lab sweep: it has no {layout.SWEEP}")
-        record = files.parse_json(files.read_regular(path), path)  # a plan may be long
-        files.check_schema(record, path)
-        try:
-            self.plan = Plan.from_json(record["plan"])
-            self.created = str(record["created"])  # ISO 8601, UTC
-        except (KeyError, TypeError) as error:
-            raise ArtefactError(f"{path} is corrupt: it holds no plan: {error!r}") from error
+        record = read_sealed(path, limits.PLAN)
+        records.check(records.Sweep, record, path)
+        self.plan = Plan.from_json(record["plan"])
+        self.created = str(record["created"])  # ISO 8601, UTC
 
     @property
     def name(self) -> str:
@@ -61,7 +60,7 @@ class StoredSweep:
     @cached_property
     def base(self) -> Resolved:
         """The base config; its data need not exist any more."""
-        return config.load(self.base_path, data_exists=False)
+        return stored_config(self.base_path)
 
     def run_directory(self, run: PlannedRun) -> Path:
         """Where a run is, or will be."""
@@ -84,38 +83,73 @@ class StoredSweep:
         return [tuning.follow(seed, self.outcomes) for seed in self.plan.seeds]
 
     def outcomes(self, run: PlannedRun) -> Mapping[str, Any] | None:
-        """What a finished run stored about itself; None for any other, and for one that is damaged."""
+        """What a finished run stored about itself; None for any other, and for one that is damaged or not planned."""
         try:
-            return StoredRun(self.run_directory(run)).outcomes or None
+            stored = StoredRun(self.run_directory(run))
+            self._check_settings(run, stored)
+            return stored.outcomes or None
         except ArtefactError:
             return None
 
     def state(self, run: PlannedRun) -> RunState:
-        """Where one run is."""
-        directory = self.run_directory(run)
-        if is_finished(directory):
-            return RunState(run, "finished")
-        if not directory.exists():
-            error = self._failures.get(run.name)
-            return RunState(run, "failed" if error else "pending", error)
+        """Where one run is. A folder that holds no run of this plan is a failure, finished or not."""
+        killed = self._failures.get(run.name)
+        if not self.run_directory(run).exists():
+            return RunState(run, "failed" if killed else "pending", killed)
         try:
-            stored = StoredRun(directory)
-            state = stored.state
-            reason = stored.status.get("reason")
+            stored = StoredRun(self.run_directory(run))
+            if not stored.is_finished and stored.is_alive:  # whatever its status says
+                return RunState(run, "running")
+            self._check_settings(run, stored)
+            if stored.is_finished:
+                return RunState(run, "finished")
+            status, state = stored.status, stored.state
         except ArtefactError as error:
             return RunState(run, "failed", str(error))
-        return RunState(
-            run, state, str(reason) if state in FAILURES else self._failures.get(run.name)
-        )
+        return RunState(run, state, str(status.get("reason")) if state in FAILURES else killed)
+
+    def damage(self, run: PlannedRun) -> str | None:
+        """Why a run that has a folder cannot be gone on with there; None if it can, as far as is known."""
+        try:
+            self._check_settings(run, StoredRun(self.run_directory(run)))
+            newest_commit(self.run_directory(run))
+        except ArtefactError as error:
+            return str(error)
+        return None
+
+    def set_aside(self, run: PlannedRun, reason: str) -> Path:
+        """Give a run's folder a hidden name, so that the run can be begun anew; nothing is lost. Its new path."""
+        named = (self.directory / f"{layout.ASIDE}{run.name}-{n}" for n in itertools.count(1))
+        aside = next(path for path in named if not os.path.lexists(path))
+        self.disk.rename(self.run_directory(run), aside)
+        self.disk.sync_folder(self.directory)
+        details = {"run": run.name, "folder": aside.name, "reason": reason}
+        append_event(self.disk, self.directory, "aside", **details)
+        return aside
+
+    def _check_settings(self, run: PlannedRun, stored: StoredRun) -> None:
+        """Raises ArtefactError if what is in a run's folder was made with other settings than those of the plan."""
+        planned = on_top(self._settings, normal(run.settings))
+        for key, made, asked in unequal(stored.config, planned):
+            if key != "name":  # its folder's name is what counts
+                raise ArtefactError(
+                    f"{stored.directory} was made with {key} {flow(made)}, "
+                    f"the plan says {flow(asked)}: move it away"
+                )
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = normal(self.base.config.model_dump(mode="json"))
+        return settings
 
     def write_tables(self, *, runs: str, points: str) -> None:
         """Replaces runs.csv and summary.csv: copies for other programs, which nothing of ours reads."""
         for name, text in ((layout.RUNS_TABLE, runs), (layout.POINTS_TABLE, points)):
-            self._disk.replace(self.directory / name, text.encode())
+            self.disk.replace(self.directory / name, text.encode())
 
     def fail(self, run: PlannedRun, error: str) -> None:
         """Keep why a run failed."""
-        append_event(self._disk, self.directory, "failed", run=run.name, error=error)
+        append_event(self.disk, self.directory, "failed", run=run.name, error=error)
         self._failures[run.name] = error
 
     @cached_property
@@ -132,24 +166,15 @@ def create_sweep(
     runs_dir: Path, name: str, plan: Plan, *, base: str, config: bytes, disk: Disk = DISK
 ) -> StoredSweep:
     """Makes the folder of a sweep, whole or not at all. Raises ConfigError if the name is taken, and StorageError."""
-    with ExitStack() as undo:
-        new = disk.staging_folder(runs_dir)
-        undo.callback(disk.abandon, new)
+    with staging(disk, runs_dir) as (new, lock):
         disk.write_new(new / layout.CONFIG, config)
         disk.write_new(new / layout.BASE, base.encode())
         record = {"schema": layout.SCHEMA, "created": now(), "plan": plan.to_json()}
-        disk.write_new(new / layout.SWEEP, json_bytes(record))
+        disk.write_new(new / layout.SWEEP, json_bytes(sealed(record)))
         disk.sync_folder(new)
         directory = publish(disk, new, runs_dir / name, exact=True)
-        undo.pop_all()
+    lock.close()
     return StoredSweep(directory, disk)
-
-
-def clear_staging(directory: Path, disk: Disk = DISK) -> None:
-    """Removes run folders that a kill left half prepared; those of a live process are locked and stay."""
-    for staging in directory.glob(f"{layout.STAGING}*"):
-        if not is_locked(staging):
-            disk.abandon(staging)
 
 
 def is_sweep(directory: Path) -> bool:

@@ -1,46 +1,41 @@
 """Tables of a run: appended line by line, read back exactly, never beyond the last whole row."""
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsFloat
+from typing import SupportsFloat
 
-from moe_lab.errors import ArtefactError, Place
+from moe_lab.errors import ArtefactError
 from moe_lab.store.disk import Disk, writing
-from moe_lab.store.files import read_regular, reading
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-TAIL = 100_000  # bytes at the end of a table in which its last row is looked for
+from moe_lab.store.prefix import Prefix
+from moe_lab.store.table_reading import read_header
 
 
-def create_table(disk: Disk, path: Path, header: Sequence[str]) -> int:
-    """Writes a new table's header; its length in bytes."""
+def create_table(disk: Disk, path: Path, header: Sequence[str]) -> Prefix:
+    """Writes a new table's header."""
     line = _line(header)
     disk.write_new(path, line)
-    return len(line)
+    return Prefix().plus(line)
 
 
 class TableWriter:
-    """Appends rows to an existing table; what it has beyond `length` bytes is cut off first.
+    """Appends rows to an existing table; what it has beyond its prefix is cut off first.
 
     Rows wait in memory until `flush`; those never flushed are dropped: a step is written whole.
     """
 
-    def __init__(self, disk: Disk, path: Path, length: int):
+    def __init__(self, disk: Disk, path: Path, prefix: Prefix):
         self._disk = disk
         self.path = path
-        self.length = length  # bytes that the operating system has
+        self.prefix = prefix  # what the operating system was given
+        self._checked = prefix  # what it gave back
         self._waiting: list[bytes] = []
+        self.header = read_header(path)
+        self._columns = frozenset(self.header)
+        disk.cut(path, prefix.length)
         with writing(path):
             self._descriptor = disk.system.change(path)
-            disk.system.truncate(self._descriptor, length)
-            os.lseek(self._descriptor, length, os.SEEK_SET)
-        self.header = _header(path, read_regular(path))
-        self._columns = frozenset(self.header)
 
     def append(self, row: Mapping[str, object]) -> None:
         """Adds one row; a column that is missing or None stays blank."""
@@ -48,19 +43,25 @@ class TableWriter:
         self._waiting.append(_line([cell(row.get(column)) for column in self.header]))
 
     def flush(self) -> None:
-        """Hands the waiting rows to the operating system."""
+        """Hands the waiting rows to the operating system; after an error, again from the same place on."""
         data = b"".join(self._waiting)
         with writing(self.path):
+            os.lseek(self._descriptor, self.prefix.length, os.SEEK_SET)
             self._disk.write_all(self._descriptor, data)
         self._waiting.clear()
-        self.length += len(data)
+        self.prefix = self.prefix.plus(data)
 
-    def sync(self) -> int:
-        """Flushes and makes the table durable; its length in bytes."""
+    def sync(self) -> Prefix:
+        """Flushes and makes the table durable; what it is then. Raises ArtefactError if it does not read back."""
         self.flush()
+        place = self._checked.length
         with writing(self.path):
             self._disk.system.sync(self._descriptor)
-        return self.length
+            rows = os.pread(self._descriptor, self.prefix.length - place, place)
+        self._checked = self._checked.plus(rows)
+        if self._checked.sha256 != self.prefix.sha256:
+            raise ArtefactError(f"{self.path} does not read back as it was written")
+        return self.prefix
 
     def close(self) -> None:
         """Closes the file; waiting rows are dropped."""
@@ -82,49 +83,6 @@ def cell(value: object) -> str:
         return str(int(value))
     assert isinstance(value, SupportsFloat), value
     return repr(float(value))
-
-
-def whole_rows(path: Path) -> bytes:
-    """The table up to its last whole row: one that ends in a newline and has every field.
-
-    Raises ArtefactError if the header or a row before the last is damaged.
-    """
-    data = read_regular(path)
-    commas = len(_header(path, data)) - 1
-    *lines, _torn = data.split(b"\n")
-    if lines[-1].count(b",") < commas:
-        lines.pop()
-    for number, line in enumerate(lines, start=1):
-        if line.count(b",") != commas:
-            text = line[:80].decode(errors="replace")
-            message = f"row with {line.count(b',') + 1} fields under a header of {commas + 1}"
-            raise ArtefactError(message, place=Place(str(path), number, 1, text, len(text)))
-    return b"".join(line + b"\n" for line in lines)
-
-
-def last_row(path: Path) -> dict[str, str]:
-    """The cells of the last whole row by column, from the file's two ends alone; empty if there is no row."""
-    with reading(path) as file:
-        header = _header(path, file.readline())
-        start = max(file.tell(), os.fstat(file.fileno()).st_size - TAIL)
-        file.seek(start)
-        *lines, _torn = file.read().decode(errors="replace").split("\n")
-    whole = [cells for line in lines if len(cells := line.split(",")) == len(header)]
-    return dict(zip(header, whole[-1], strict=True)) if whole else {}
-
-
-def read_table(path: Path) -> "pd.DataFrame":
-    """The whole rows as a frame; blanks are NaN. Raises as `whole_rows` does."""
-    import pandas as pd  # only where tables are read: it takes half a second to import
-
-    return pd.read_csv(io.BytesIO(whole_rows(path)))  # exact from pandas 3.1 on
-
-
-def _header(path: Path, data: bytes) -> list[str]:
-    line, newline, _ = data.partition(b"\n")
-    if not (line and newline):
-        raise ArtefactError(f"{path} has no header line")
-    return line.decode(errors="replace").split(",")
 
 
 def _line(cells: Sequence[str]) -> bytes:

@@ -125,7 +125,7 @@ def _absent(text: str, named: str, pieces: Sequence[str], place: Place) -> Probl
     if len(pieces) == 1:
         remedy = f"write {named}=value, or null for none"
         return Problem(f"'{text}' has no value", place, remedy)
-    return Problem(f"'{text}': a value is missing beside a comma", place, "null is written out")
+    return Problem(f"'{named}': a value is missing beside a comma", place, "null is written out")
 
 
 def _meant(word: str) -> str:

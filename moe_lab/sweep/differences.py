@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moe_lab.config import Config
-from moe_lab.plan import Plan, Point
+from moe_lab.plan import Plan, Point, on_top
 from moe_lab.report import compare
 from moe_lab.sweep.grid import Grid
 from moe_lab.sweep.naming import word
@@ -58,21 +58,13 @@ def _lone(points: Mapping[str, Point], others: Mapping[str, Point]) -> str:
 
 def _bases(there: Config, here: Config, point: Point) -> Iterator[str]:
     """The settings that the points leave as they are, each with its two values."""
-    left, right = (compare.settings(_on_top(base, point.settings)) for base in (there, here))
+    left, right = (
+        compare.settings(on_top(base.model_dump(mode="json"), point.settings))
+        for base in (there, here)
+    )
     for key in dict.fromkeys((*left, *right)):
         if key not in NOT_COMPARED and left.get(key) != right.get(key):
             yield f"{key}: {word(key, left.get(key))} there, {word(key, right.get(key))} here"
-
-
-def _on_top(base: Config, settings: Mapping[str, Any]) -> dict[str, Any]:
-    whole: dict[str, Any] = base.model_dump(mode="json")
-    for path, value in settings.items():
-        *sections, key = path.split(".")
-        section = whole
-        for step in sections:
-            section = section[step]
-        section[key] = value
-    return whole
 
 
 def _baseline(plan: Plan) -> str:

@@ -10,10 +10,10 @@ from moe_lab.launch.task import Ended, Message, Progress, Task
 from moe_lab.plan import PlannedRun
 from moe_lab.progress.sweeps import SweepReporter
 from moe_lab.signals import StopRequest
-from moe_lab.store.disk import DISK
 from moe_lab.store.events import append_event, cut_torn_event
+from moe_lab.store.folders import clear_staging
 from moe_lab.store.lock import Lock
-from moe_lab.store.sweep import FAILURES, StoredSweep, clear_staging
+from moe_lab.store.sweep import FAILURES, StoredSweep
 
 FAILED = 7  # exit code
 POLL = 0.25  # seconds between looks at what no process tells
@@ -23,24 +23,26 @@ IDENTICAL = 3  # such failures in a row, of one error, end the sweep
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done about runs that fail."""
+    """What is done about runs that fail, and when to stop."""
 
     retries: int = 1  # times that a killed run is gone on with
     retry_failed: bool = False  # whether those that have failed before are tried again
     fail_fast: bool = False  # whether the first failure ends the sweep
+    max_minutes: float | None = None  # after which the runs are saved and the sweep ends
 
 
 def drive(sweep: StoredSweep, crew: Crew, reporter: SweepReporter, policy: Policy) -> int:
-    """Run what a sweep lacks. The exit code: 0, 7 if a run has failed, or that of the signal that stopped it.
+    """Run what a sweep lacks. The exit code: 0, 7 if a run has failed, or that of what stopped it.
 
-    Raises StorageError if another process drives it.
+    Raises StorageError if another process drives it, or if the disk refuses; the runs are saved as far as it lets them.
     """
-    lock = Lock(sweep.directory)
+    lock = Lock(sweep.directory, sweep.disk)
     try:
-        cut_torn_event(DISK, sweep.directory)
-        clear_staging(sweep.directory)
+        cut_torn_event(sweep.disk, sweep.directory)
+        clear_staging(sweep.directory, sweep.disk)
         return _Drive(sweep, crew, reporter, policy).run()
     finally:
+        crew.close()
         lock.close()
 
 
@@ -53,7 +55,7 @@ class _Drive:
         self.sweep, self.crew, self.reporter, self.policy = sweep, crew, reporter, policy
         self.runs: dict[str, PlannedRun] = {}
         self.waiting: deque[PlannedRun] = deque()
-        self.elsewhere: set[str] = set()  # locked: left running by a driver that was killed
+        self.elsewhere: set[str] = set()  # another process writes them: never begun meanwhile
         self.failed: set[str] = set()
         self.deaths: Counter[str] = Counter()
         self.began: dict[str, float] = {}
@@ -63,17 +65,19 @@ class _Drive:
     def run(self) -> int:
         """Until nothing is left to do, or a stop."""
         self._take_stock()
-        with StopRequest() as stop:
+        with StopRequest(self.policy.max_minutes) as stop:
             while self.waiting or self.elsewhere or self.crew.busy:
                 self._fill()
                 for message in self.crew.wait(POLL):
                     self._hear(message)
                 self._look_elsewhere()
-                if stop.signal and not self.halted:
-                    self._halt(stop.signal, f"{stop.signal.name}: runs are being saved")
+                if stop.asked and not self.halted:
+                    self._halt(
+                        stop.signal or signal.SIGTERM, f"{stop.reason}: runs are being saved"
+                    )
         done = self._states_of("finished")
-        append_event(DISK, self.sweep.directory, "end", finished=done, failed=len(self.failed))
-        if stop.signal and done + len(self.failed) < len(self.runs):
+        self._event("end", finished=done, failed=len(self.failed))
+        if stop.asked and done + len(self.failed) < len(self.runs):
             return stop.exit_code
         return FAILED if self.failed else 0
 
@@ -91,10 +95,25 @@ class _Drive:
                 self.failed.add(name)
             else:
                 self.waiting.append(found.run)
-        append_event(DISK, self.sweep.directory, "start", finished=finished, runs=len(states))
+        self._event("start", finished=finished, runs=len(states))
         self.reporter.start(self.sweep.name, len(states), finished)
         for name in sorted(self.failed):
             self.reporter.ended(name, states[name].state, states[name].error or "")
+        if self.policy.retry_failed:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """What lies in the way of a run, damaged or another's, is set aside."""
+        for run in self.waiting:
+            directory = self.sweep.run_directory(run)
+            if directory.exists() and (reason := self.sweep.damage(run)):
+                aside = self.sweep.set_aside(run, reason)
+                self.reporter.say(
+                    f"{run.name} begins anew; what was there is now {aside}: {reason}"
+                )
+
+    def _event(self, kind: str, **details: int) -> None:
+        append_event(self.sweep.disk, self.sweep.directory, kind, **details)
 
     def _states_of(self, state: str) -> int:
         return sum(self.sweep.state(run).state == state for run in self.runs.values())
@@ -120,7 +139,7 @@ class _Drive:
         found = self.sweep.state(run)
         if found.state == "finished":
             self._finished(run)
-        elif found.state == "running":  # its process lives on, though ours has lost it
+        elif found.state == "running" or message.in_use:  # of a driver that was killed
             self.elsewhere.add(run.name)
         elif found.state in FAILURES or (found.state == "pending" and message.error):
             self._fail(run, found.state, message.error or found.error or "unknown error")
