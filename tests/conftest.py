@@ -23,6 +23,8 @@ from moe_lab.plan import Plan, Point
 from moe_lab.progress import Silent
 from moe_lab.routing.base import Routing
 from moe_lab.rows import Step
+from moe_lab.store.disk import json_bytes
+from moe_lab.store.seal import sealed
 from moe_lab.store.sweep import StoredSweep, create_sweep
 
 # No test is timed: a slow machine is no defect.
@@ -151,12 +153,19 @@ def results(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
+def edit(path: Path, **values: Any) -> None:
+    """Writes other values into a JSON file of a run, as its writer would have: under its seal, if it has one."""
+    record = {**json.loads(path.read_text()), **values}
+    sealed_before = record.pop("sha256", None)
+    path.write_bytes(json_bytes(sealed(record) if sealed_before else record))
+
+
 def earlier(run: Path) -> Path:
     """Makes a finished run one of the first version, which stored neither its settings as JSON nor its outcomes."""
     for name, key in (("run.json", "config"), ("summary.json", "outcomes")):
         stored = json.loads((run / name).read_text())
-        del stored[key]
-        (run / name).write_text(json.dumps(stored))
+        del stored[key], stored["sha256"]
+        (run / name).write_text(json.dumps({**stored, "schema": 1}))
     return run
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+NAMED = ("constraints.txt", "SECURITY.md")  # that tests read, too
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ MUTANTS = (
     Mutant("statistics.py", "ddof=1", "ddof=0", "test_statistics.py"),
     Mutant("store/arrays.py", "if later > step:", "if later >= step:", "store"),
     Mutant("feed_forward.py", "F.silu(gate) * value", "gate * F.silu(value)", "test_feed_forward.py"),
-    Mutant("loop.py", '_require_finite(loss, "loss", step)', "pass", "test_loop.py test_session.py"),
+    Mutant("loop.py", 'sums.fault = not_finite("loss", loss, routings)', "sums.fault = None", "test_loop.py"),
     Mutant("experiment.py", "window.counts.extend(", "list(", "test_experiment.py test_resume.py"),
     Mutant("store/commit.py", "_checked_files(target)\n", "pass\n", "store"),
     Mutant("statistics.py", "stdtrit(n - 1", "stdtrit(n", "test_statistics.py"),
@@ -138,7 +139,7 @@ MUTANTS = (
     Mutant("report/outcomes.py", "collapses[-1]", "collapses[0]", "report/test_outcomes.py"),
     Mutant("report/trends.py", "(done > 0.5) & (done <= 0.75)", "done <= 0.75", "report/test_trends.py"),
     Mutant("report/tuned.py", "if chain.settled else None", "", "report/test_tuned.py"),
-    Mutant("store/read.py", "tuple(map(_normal, settings))", "list(map(_normal, settings))", "store/test_read.py report"),
+    Mutant("store/read.py", "tuple(map(normal, settings))", "list(map(normal, settings))", "store/test_read.py report"),
     Mutant("tuning.py", '["max_violation"] > LIMIT', '["max_violation"] >= LIMIT', "test_tuning.py"),
     Mutant("tuning.py", "if following in runs or", "if", "test_tuning.py"),
     Mutant("plan.py", "for seed in self.seeds for point in self.points]", "for point in self.points for seed in self.seeds]", "test_plan.py"),
@@ -151,14 +152,53 @@ MUTANTS = (
     Mutant("launch/local.py", "gpu for _ in range(self._per_gpu) for gpu in gpus", "gpu for gpu in gpus for _ in range(self._per_gpu)", "launch/test_local.py"),
     Mutant("launch/local.py", "with _limited_threads(threads), _blocked_signals():", "with _blocked_signals():", "launch/test_local.py"),
     Mutant("launch/local.py", "self._slots.append(member.slot)", "pass", "launch/test_local.py"),
-    Mutant("launch/worker.py", "error = refusal.render()", "pass", "launch/test_local.py"),
-    Mutant("store/sweep.py", "if not is_locked(staging):", "if True:", "store/test_sweep.py"),
+    Mutant("launch/worker.py", "Ended(task.run.name, refusal.render(), in_use=in_use)", "Ended(task.run.name)", "launch/test_local.py"),
+    Mutant("store/lock.py", "if not here:", "if False:", "store/test_lock.py"),
+    Mutant("store/folders.py", "except InUseError:", "except ZeroDivisionError:", "store/test_folders.py"),
     Mutant("store/sweep.py", "(run for run in asked if run.name not in known)", "asked", "store/test_sweep.py"),
     Mutant("store/sweep.py", "        self._failures[run.name] = error\n", "", "store/test_sweep.py"),
     Mutant("store/events.py", '.rfind(b"\\n") + 1', '.find(b"\\n") + 1', "store/test_events.py"),
     Mutant("plan.py", 'point.settings.get("train.threads", base)', "base", "test_plan.py"),
     Mutant("sweep/begin.py", "if found := differences(stored.plan, stored.base.config, grid):", "if found := []:", "cli/test_sweeping.py"),
     Mutant("progress/board.py", "done <= 0 or (done < SURE_SHARE", "done < 0 or (done < SURE_SHARE", "progress"),
+    Mutant("store/commit.py", "return sorted((step, folder) for step, folder in found if step is not None)", "return sorted(((step, folder) for step, folder in found if step is not None), key=lambda pair: pair[1].stat().st_mtime)", "store/test_commit.py"),  # M13
+    Mutant("store/commit.py", 'if rows.sha256 != committed["sha256"]:', "if False:", "store/test_commit.py"),
+    Mutant("store/seal.py", "if record != sealed(body):", "if False:", "store/test_seal.py"),
+    Mutant("store/tails.py", "if len(data) > (", "if data and len(data) >= 0 * (", "store/test_tails.py"),
+    Mutant("store/tails.py", "if name in layout.CLOCKED:", "if False:", "store/test_tails.py"),
+    Mutant("machine.py", "name: _without_home(os.environ[name]) for name in ENVIRONMENT if name in os.environ", "**os.environ", "test_security.py"),
+    Mutant("machine.py", "*map(_without_home, sys.argv[1:])", "*sys.argv[1:]", "test_security.py"),
+    Mutant("machine.py", "    refuse_old(torch.__version__)\n", "", "test_security.py"),
+    Mutant("streams.py", "torch.special.ndtri(torch.from_numpy(self.uniform(purpose, shape)))", "torch.randn(shape)", "test_determinism.py"),
+    Mutant("sweep/drive.py", 'elif found.state == "running":', "elif False:", "sweep/test_adoption.py"),  # M14
+    Mutant("sweep/drive.py", '"running" or message.in_use:', '"running":', "sweep/test_adoption.py"),  # M14
+    Mutant("launch/worker.py", "            if not directory.exists():\n                raise\n", "            raise\n", "sweep/test_adoption.py"),  # M14
+    Mutant("store/sweep.py", "if not stored.is_finished and stored.is_alive:", "if False:", "store/test_sweep.py"),  # M14
+    Mutant("store/sweep.py", 'if key != "name":', "if False:", "store/test_sweep.py"),
+    Mutant("sweep/drive.py", "        crew.close()\n", "", "sweep/test_drive.py"),
+    Mutant("store/disk.py", 'temporary = path.with_name(f".{path.name}.new")', "temporary = path", "reliability/test_kills.py"),  # M1
+    Mutant("store/disk.py", "            self.write_all(descriptor, data)\n            self.system.sync(descriptor)\n", "            self.write_all(descriptor, data)\n", "reliability/test_power_loss.py"),  # M2
+    Mutant("store/disk.py", "                self.system.sync(descriptor)\n            finally", "                pass\n            finally", "reliability/test_power_loss.py"),  # M3
+    Mutant("store/tables.py", "            self._disk.system.sync(self._descriptor)\n", "            pass\n", "reliability/test_power_loss.py"),  # M4
+    Mutant("store/commit.py", "    _checked_files(target)\n    _delete_old(disk, directory, state.step, keep)\n", "    _delete_old(disk, directory, state.step, keep)\n    _checked_files(target)\n", "reliability/test_errors.py"),  # M5
+    Mutant("store/tables.py", "        disk.cut(path, prefix.length)\n", "", "reliability/test_sequences.py store/test_reopen.py"),  # M7
+    Mutant("store/run.py", "            lock = Lock(directory, disk)\n            undo.callback(lock.close)\n            clear_leftovers(disk, directory)\n", "            clear_leftovers(disk, directory)\n            lock = Lock(directory, disk)\n            undo.callback(lock.close)\n", "reliability/test_writers.py"),  # M11
+    Mutant("store/disk.py", 'raise StorageError(f"cannot write {path}: {error.strerror}", help=remedy) from error', "pass", "reliability/test_errors.py"),  # M12
+    Mutant("resuming.py", "Done(state.step, evaluated, elapsed_s)", "Done(state.step - 1, evaluated, elapsed_s)", "reliability/test_cuts.py"),  # M8
+    Mutant("routing/top_k.py", 'return stream.normal("router_noise", shape)', "return torch.randn(shape)", "reliability/test_cuts.py"),  # M9
+    Mutant("signals.py", "        self.signal = signal.Signals(number)\n", "        raise KeyboardInterrupt\n", "reliability/test_signals.py"),  # M10
+    Mutant("store/commit.py", "    if _sha256(data) != expected", "    if False and _sha256(data) != expected", "reliability/test_damage.py"),  # M6
+    Mutant("store/commit.py", "    if rows.sha256 != committed", "    if False and rows.sha256 != committed", "reliability/test_damage.py"),  # M6
+    Mutant("store/seal.py", "        check_seal(record, path)\n    return", "        pass\n    return", "report/test_runs.py"),  # M6
+    Mutant("store/files.py", "os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK", "os.O_RDONLY | os.O_NONBLOCK", "store/test_files.py"),
+    Mutant("store/files.py", "_FOLDER | os.O_NOFOLLOW, parent", "_FOLDER, parent", "store/test_files.py"),
+    Mutant("store/table_reading.py", 'if last.count(b",") >= commas:', "if last:", "store/test_table_reading.py"),
+    Mutant("store/table_rules.py", "np.diff(steps) < 0", "np.diff(steps) > 9", "store/test_table_reading.py"),
+    Mutant("escape.py", "if text.startswith(FORMULA) else text", "if False else text", "report/test_tidy.py"),
+    Mutant("signals.py", " if signal.getsignal(asked) is not signal.SIG_IGN]", "]", "test_signals.py"),
+    Mutant("loop.py", "    if not fault:\n", "    if True:\n", "test_loop.py"),
+    Mutant("experiment.py", '"evaluated": evaluated}', '"evaluated": True}', "test_session.py"),
+    Mutant("resuming.py", "        disk.discard(run.directory / layout.SUMMARY)\n", "", "test_resuming.py"),
 )  # fmt: skip
 
 
@@ -172,7 +212,7 @@ def main() -> int:
 def _noticed(mutant: Mutant) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for part in ("moe_lab", "tests", "configs", "pyproject.toml"):
+        for part in ("moe_lab", "tests", "configs", "pyproject.toml", *NAMED):
             source = ROOT / part
             if source.is_dir():
                 shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))

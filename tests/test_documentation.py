@@ -1,5 +1,6 @@
-"""The commands that the documentation shows, and the sweep file that it quotes."""
+"""The commands that the documentation shows, the sweep file that it quotes, and the torture that it reports."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -24,6 +25,25 @@ COMMANDS = sorted(
     }
 )
 SWEEPS = [line for line in COMMANDS if line.startswith("moe-lab sweep ")]
+FUZZED = ("config", "overrides", "sweep axes", "table", "JSON", "events", "checkpoint", "arrays")
+LEAST = {  # of what `make torture` must have tried, by row
+    "kill at a write, store alone": 700,
+    "kill at a write, training": 100,
+    "error at a write (ENOSPC, EIO, …)": 500,
+    "power loss": 500,
+    "bit flips": 600,
+    "truncations, every length": 1000,
+    "other damage": 50,
+    "signal at a phase": 30,
+    "resume at every step": 30,
+    "chains of cuts": 5,
+    "stateful sequences": 50,
+    "kills through a sweep": 50,
+    "invalid configs": 200,
+    "invalid command lines": 30,
+    "hostile run folders": 20,
+    **{f"fuzz: {reader}": 100_000 for reader in (*FUZZED, "names and markup", "gate rules")},
+}
 ASKED = ("config", "seeds", "name", "rule", "max_runs")
 
 
@@ -83,3 +103,16 @@ def test_the_sweep_file_of_the_repository_leaves_out_what_it_excludes():
     ]
     assert {config.train.steps for config in grid.configs} == {300}
     assert grid.warnings == ()
+
+
+def test_the_reported_torture_was_whole_and_nothing_went_wrong():
+    found = json.loads((ROOT / "docs" / "torture.json").read_text(encoding="utf-8"))["rows"]
+    assert found.keys() >= LEAST.keys(), "run: make torture"
+    assert {name: row["bad"] for name, row in found.items() if row["bad"]} == {}
+    assert [name for name, least in LEAST.items() if found[name]["tried"] < least] == []
+
+
+def test_every_fault_of_the_store_is_seeded():
+    text = (ROOT / "tests" / "mutants.py").read_text(encoding="utf-8")
+    seeded = set(re.findall(r"\), *# (M\d+)$", text, re.MULTILINE))
+    assert seeded == {f"M{number}" for number in range(1, 15)}

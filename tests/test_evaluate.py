@@ -68,6 +68,26 @@ def test_an_evaluation_is_the_same_twice_and_for_an_equal_model():
     assert first == content(evaluate(experiment)) == content(evaluate(trained("noise=1")))
 
 
+class Left(Exception):
+    pass
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3, 10])
+def test_an_evaluation_can_be_left_before_any_of_its_forward_passes(looks):
+    # two parts, then one pass for each of 4 experts in each of 2 layers
+    experiment = trained("eval.ablation=true")
+    before, passes = bits(experiment), iter(range(looks - 1))
+
+    def between() -> None:
+        if next(passes, None) is None:
+            raise Left
+
+    with pytest.raises(Left):
+        experiment.probe.evaluate(experiment.model, between)
+    assert experiment.model.training
+    assert bits(experiment) == before
+
+
 def test_an_evaluation_has_no_noise():
     # Untrained: the weights are equal, whatever the noise.
     noisy, plain = (evaluate(build_experiment(f"noise={noise}")) for noise in (5, 0))
@@ -180,3 +200,16 @@ def test_zero_entries_of_the_best_predictor_add_nothing_to_the_divergence():
     p = torch.tensor([[[0.5, 0.0, 0.5]]], dtype=torch.float64)
     logits = torch.tensor([[[1.0, 1.0, 2.0]]]).log()
     assert divergence(p, logits).item() == pytest.approx(math.log(2) / 2, rel=1e-6)
+
+
+def test_an_evaluation_that_is_not_finite_knows_its_loss_alone():
+    experiment = trained()
+    with torch.no_grad():
+        experiment.model.blocks[0].feed_forward.router.weight[1] = math.nan
+    found = evaluate(experiment)
+    assert (
+        found.fault == "the held-out loss became nan (router logits are not finite in layer 0, 1)"
+    )
+    assert math.isnan(found.row().pop("lm_loss"))
+    assert (found.gap, found.nmi, found.layers, found.arrays()) == (None, None, {}, {})
+    assert experiment.model.training

@@ -19,6 +19,24 @@ def test_the_words_are_the_same_on_every_machine_and_in_every_version():
     assert stream.integers("token", (4,)).tolist() == [620975, 7903187, 9211554, 11094270]
     assert Stream(7).integers("x", (3,)).tolist() == [1952370, 1309661, 1538588]
     assert stream.permutation("order", 8).tolist() == [7, 2, 4, 5, 1, 6, 3, 0]
+    # 682769716498488730 // 2**40 = 620975; (2 x 620975 + 1) / 2**25 = 0x1.2f35fp-5 = 0.0370, at -1.786 of a normal law
+    assert stream.words("token", (2,)).tolist() == [682769716498488730, 8689646033300403299]
+    uniform, normal = stream.uniform("token", (2,)), stream.normal("token", (4,)).double()
+    assert [u.hex() for u in uniform] == ["0x1.2f35f00000000p-5", "0x1.e25f4e0000000p-2"]
+    assert [z.hex() for z in normal.tolist()] == [
+        *("-0x1.c954f00000000p+0", "-0x1.2952d60000000p-4"),
+        *("0x1.f8e4e20000000p-4", "0x1.a9ea080000000p-2"),
+    ]
+
+
+def test_draws_do_not_depend_on_the_number_of_threads():
+    one = Stream(4).normal("z", (N,))  # enough for two threads to share
+    torch.set_num_threads(2)
+    try:
+        two = Stream(4).normal("z", (N,))
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(one, two)
 
 
 def test_another_seed_purpose_or_index_gives_other_words():

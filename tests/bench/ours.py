@@ -20,6 +20,7 @@ from moe_lab.data.base import Batch, Source
 from moe_lab.experiment import Experiment, build
 from moe_lab.loop import fit, weighted
 from moe_lab.progress import Silent
+from moe_lab.resuming import Done
 from moe_lab.rows import headers
 from moe_lab.signals import StopRequest
 from moe_lab.store.run import Run
@@ -122,7 +123,8 @@ class Loop:
         train = settings.train.model_copy(update={"steps": last})
         config = settings.model_copy(update={"train": train})
         part = replace(self.experiment, config=config)
-        fit(part, self.run, done=self.done, elapsed_s=0.0, stop=StopRequest(), reporter=stamps)
+        done = Done(self.done, evaluated=self.done > 0)
+        fit(part, self.run, done, stop=StopRequest(), reporter=stamps)
         self.done = last
         return (stamps.times[steps] - stamps.times[0]) / steps
 

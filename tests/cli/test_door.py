@@ -1,4 +1,3 @@
-import json
 import re
 import shutil
 import subprocess
@@ -6,9 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from conftest import Cli
+from typer.testing import CliRunner
 
 from moe_lab import __version__
+from moe_lab.cli.door import Door, main
 
 
 def test_version(cli: Cli):
@@ -22,18 +24,20 @@ def test_help_names_every_command(cli: Cli):
         assert re.search(rf"(?m)^\s+{command}\s", done.stdout)
 
 
-def test_a_bug_is_exit_1_and_a_traceback_is_for_debugging(cli: Cli, finished: Path, tmp_path: Path):
-    run = shutil.copytree(finished, tmp_path / "run")
-    record = json.loads((run / "run.json").read_text())
-    del record["data"]["ladder"]
-    (run / "run.json").write_text(json.dumps(record))
-    done = cli("report", run)
+def test_a_bug_is_exit_1_and_a_traceback_is_for_debugging(cli: Cli, tmp_path: Path):
+    broken = typer.Typer(cls=Door, callback=main)
+
+    @broken.command()
+    def fail() -> None:
+        raise KeyError("ladder \x1b[2J")
+
+    done = CliRunner().invoke(broken, ["fail"])
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: this is a bug in moe-lab: KeyError('ladder')\n"
+        "error: this is a bug in moe-lab: KeyError('ladder \\x1b[2J')\n"
         "  help: run again with `moe-lab --debug …` for the traceback\n"
     )
-    debugged = cli("--debug", "report", run)
+    debugged = CliRunner().invoke(broken, ["--debug", "fail"])
     assert isinstance(debugged.exception, KeyError)
     assert "Traceback" in cli("--debug", "report", tmp_path).stderr  # of an error with a name
 

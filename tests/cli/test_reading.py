@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Cli, TrainRun
+from conftest import Cli, TrainRun, edit
 
 from moe_lab.store.lock import Lock
 
@@ -72,11 +72,7 @@ def test_a_report_off_a_terminal_is_never_cut(
 def test_what_looks_like_markup_is_shown_as_it_is(cli: Cli, named: list[Path]):
     shown = cli("report", *named, "--format", "json").stdout
     assert [run["directory"] for run in json.loads(shown)["runs"]] == [str(run) for run in named]
-    named[0].joinpath("run.json").write_text(
-        json.dumps(
-            {**json.loads(named[0].joinpath("run.json").read_text()), "command": ["[red]x", "\x1b"]}
-        )
-    )
+    edit(named[0] / "run.json", command=["[red]x", "\x1b"])
     assert "[red]x \\x1b" in cli("report", named[0]).stdout
 
 

@@ -224,6 +224,19 @@ def test_a_sweep_file_names_all_that_its_sweep_is(
     assert (found["seeds"], found["facts"]["train.steps"]) == ([5], 2)
 
 
+def test_a_sweep_out_of_time_exits_75_and_says_how_to_go_on(cli: Cli, tmp_path: Path):
+    command = ("sweep", "alpha=0,0.1", "--seeds", "1", *small("steps=100000"), "--max-minutes", "0")
+    done = cli(*command, "--runs-dir", tmp_path)
+    assert done.exit_code == 75, done.stderr
+    going_on = f"moe-lab resume {tmp_path / SWEEP}"
+    assert done.stderr.endswith(
+        f"max-minutes: runs are being saved\nstopped; go on with: {going_on}\n"
+    )
+    assert done.stdout.endswith(f"\n{tmp_path / SWEEP}\n")
+    again = cli("resume", tmp_path / SWEEP, "--max-minutes", "0", "--fail-fast", "--retries", "0")
+    assert again.exit_code == 75
+
+
 # A stop before the first run
 
 

@@ -1,8 +1,10 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import Cli, small
+from conftest import Cli, MakeSweep, small
 
 
 def listing(folder: Path) -> list[str]:
@@ -49,6 +51,51 @@ def test_warnings_do_not_stop_a_run(cli: Cli, tmp_path: Path):
     done = cli("train", *small("steps=1", "warmup=5"), "--runs-dir", tmp_path)
     assert done.exit_code == 0
     assert done.stderr.startswith("warning: 'train.warmup' (5) is longer than 'train.steps' (1)")
+
+
+WITHOUT_TORCH = """
+import sys
+from moe_lab.cli import app
+try:
+    app(sys.argv[1:])
+except SystemExit as end:
+    print(end.code, "torch" in sys.modules)
+"""
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_torch_is_imported(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"mine")
+    command = [sys.executable, "-c", WITHOUT_TORCH, "train", "steps=1", "--runs-dir"]
+    done = subprocess.run([*command, tmp_path / "file" / "runs"], capture_output=True, text=True)
+    assert done.stdout == "4 False\n"
+    assert f"error: cannot write {tmp_path}/file" in done.stderr
+    assert listing(tmp_path) == ["file"]
+
+
+def test_a_run_whose_time_is_over_is_exit_75_and_resume_has_a_limit_too(cli: Cli, tmp_path: Path):
+    train = ("train", *small("steps=2"), "--runs-dir", tmp_path)
+    for command in (train, ("resume", tmp_path / "run")):
+        done = cli(*command, "--max-minutes", "0")
+        assert (done.exit_code, done.stdout) == (75, f"{tmp_path}/run\n")
+        advice = f"at --max-minutes; go on with: moe-lab resume {tmp_path}/run"
+        assert done.stderr.splitlines()[-1] == f"stopped after step 0 {advice}"
+    assert cli("resume", tmp_path / "run").exit_code == 0
+
+
+def test_references_are_left_out_when_the_time_is_over(cli: Cli, tmp_path: Path):
+    command = ("train", *small("steps=1"), "--runs-dir", tmp_path, "--references")
+    assert cli(*command, "--max-minutes", "0").exit_code == 75
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_settings_of_a_sweep_cannot_be_changed_when_it_goes_on(cli: Cli, make_sweep: MakeSweep):
+    directory = make_sweep([{"moe.alpha": 0.1}]).directory
+    done = cli("resume", directory, "steps=20")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: {directory} is a sweep, which goes on as it was planned\n"
+        "  help: leave out steps=20\n"
+    )
 
 
 # What is shown meanwhile

@@ -78,7 +78,7 @@ def test_source_and_path_can_be_given_in_any_order(tmp_path: Path):
             "'model.moe_layers' is given several values",
             "write model.moe_layers=[0,1]",
         ),
-        ("lr=1e--3", "'train.lr': expected a number, got the string \"1e--3\"", ""),
+        ("lr=1e--3", "'train.lr': expected a number in (0, 10], got the string \"1e--3\"", ""),
         ("lr=0", "'train.lr': 0 is outside (0, 10]", ""),
         ("router={score: x}", "'moe.router.score': expected softmax", ""),
         ("moe_layers=[0", "the list opened here is never closed", ""),

@@ -68,3 +68,9 @@ def test_more_threads_than_cores_and_a_warmup_beyond_the_end_are_warned_about():
         "'train.warmup' (30)",
         "'train.threads' (256)",
     ]
+
+
+def test_a_single_checkpoint_is_warned_about_for_it_may_be_damaged():
+    (warning,) = load(None, ["keep=1"]).warnings
+    assert warning.message.startswith("'checkpoint.keep' (1) leaves nothing to go back to")
+    assert load(None, ["keep=2"]).warnings == ()

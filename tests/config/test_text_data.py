@@ -220,3 +220,37 @@ def test_the_shortest_text_holds_two_windows(tmp_path: Path):
 def test_the_text_of_a_finished_run_may_be_gone():
     config = load(None, ["source=text", "path=/gone.txt"], data_exists=False).config
     assert config.data == Text(source="text", path="/gone.txt")
+
+
+# Files that hold no text
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\x1f\x8b\x08", "a gzip archive"),
+        (b"\x89PNG\r\n", "a PNG image"),
+        ("text".encode("utf-16"), "binary"),
+        (b"a" * 4095 + b"\0", "binary"),
+    ],
+)
+def test_bytes_that_are_no_text_are_read_with_a_warning(tmp_path: Path, head, kind):
+    (tmp_path / "a.txt").write_bytes(head + b"x" * 200)
+    (tmp_path / "a.yaml").write_text("data: {source: text, path: {b: a.txt}}\n")
+    (warning,) = load(tmp_path / "a.yaml").warnings
+    assert warning.message == (
+        f"'data.path': the file a.txt is {kind}; its bytes are read as they are"
+    )
+    assert warning.place
+    assert (warning.place.line, warning.place.column) == (1, 29)
+
+
+def test_a_byte_order_mark_and_letters_of_any_language_are_text(tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes("größe 🙂\r\n".encode("utf-8-sig") * 20)
+    assert load(None, ["source=text", f"path={tmp_path}/a.txt"]).warnings == ()
+
+
+def test_ids_may_have_any_bytes(tmp_path: Path):
+    (tmp_path / "a.bin").write_bytes(bytes(400))
+    ids = ["source=text", f"path={tmp_path}/a.bin", "dtype=uint16", "vocab_size=9"]
+    assert load(None, ids).warnings == ()

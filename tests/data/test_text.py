@@ -141,3 +141,12 @@ def test_of_a_large_file_the_ends_and_the_length_count(monkeypatch):
         changed[i] ^= 1
         found.add(fingerprint(changed))
     assert len(found) == 4
+
+
+def test_a_text_of_any_size_is_read_in_places(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    with path.open("wb") as file:
+        file.truncate(2**37)  # a hole: neither a disk nor a memory that this runs on holds it
+    source = Text(0, path=str(path), seq_len=SEQ_LEN)
+    assert source.held_out(10 * SEQ_LEN).inputs.shape == (10, SEQ_LEN)
+    assert source.batch(1, 0, 4).inputs.unique().tolist() == [0]

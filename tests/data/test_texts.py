@@ -83,7 +83,7 @@ def test_windows_do_not_cross_files_and_keep_to_their_blocks(tmp_path):
         rows = np.concatenate([batch.inputs.numpy(), batch.targets.numpy()[:, -1:]], 1)
         for row, label in zip(rows.astype(np.uint8), batch.domains[:, 0], strict=True):
             file = alone[label].files[0]
-            place = bytes(file.tokens).find(row.tobytes())
+            place = file.tokens[:].tobytes().find(row.tobytes())
             inside = [s <= place and place + WINDOW <= e for s, e in getattr(file, blocks)]
             assert sum(inside) == 1
 

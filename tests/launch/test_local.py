@@ -1,5 +1,6 @@
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -145,7 +146,6 @@ def going(make_sweep: MakeSweep) -> tuple[StoredSweep, Crew]:
     [
         (signal.SIGKILL, signal.SIGKILL, "interrupted"),
         (signal.SIGINT, None, "stopped"),
-        (signal.SIGTERM, None, "stopped"),
     ],
 )
 def test_a_stopped_run_is_saved_and_a_killed_one_told_with_its_signal(
@@ -159,6 +159,26 @@ def test_a_stopped_run_is_saved_and_a_killed_one_told_with_its_signal(
     assert until_ended(crew) == Ended("p0-s0", killed_by=killed_by)
     assert (crew.free, crew.busy) == (1, 0)
     assert sweep.states()["p0-s0"].state == state
+
+
+@pytest.mark.slow
+def test_a_crew_that_is_closed_saves_its_runs(going: tuple[StoredSweep, Crew]) -> None:
+    sweep, crew = going
+    crew.close()
+    assert (crew.free, crew.busy) == (1, 0)
+    assert sweep.states()["p0-s0"].state == "stopped"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="not on this system")
+def test_where_memory_runs_out_a_run_goes_before_its_driver(
+    going: tuple[StoredSweep, Crew],
+) -> None:
+    _sweep, crew = going
+    (pid,) = (member.process.pid for member in crew._members.values())
+    ours, its = (int(Path(f"/proc/{who}/oom_score_adj").read_text()) for who in ("self", pid))
+    crew.close()
+    assert its == 500 > ours
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, TrainRun, earlier
+from conftest import Cli, TrainRun, earlier, edit
 
 from moe_lab.errors import ArtefactError
 from moe_lab.report.outcomes import OUTCOMES, Glance, glances, outcomes, reached
@@ -95,8 +95,7 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 
 def change(run: Path, name: str, **values: Any) -> None:
-    path = run / name
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    edit(run / name, **values)
 
 
 def glance(run: Path) -> Glance:
@@ -120,10 +119,17 @@ def test_what_a_finished_run_stored_is_not_computed_again(copy: Path):
     assert glance(copy).outcomes == {**stored, "gap": 77.0}
 
 
-@pytest.mark.parametrize("stored", [None, [], "gap", {"verdict": "collapsed"}])
+@pytest.mark.parametrize("stored", [None, {"verdict": "collapsed"}])
 def test_outcomes_that_are_not_whole_are_computed_from_tables(copy: Path, stored: object):
     change(copy, "summary.json", outcomes=stored)
     assert glance(copy).outcomes == reached(copy)
+
+
+@pytest.mark.parametrize("stored", [[], "gap", {"gap": "1"}, {"verdict": "fine"}])
+def test_outcomes_that_are_none_are_refused(copy: Path, stored: object):
+    change(copy, "summary.json", outcomes=stored)
+    with pytest.raises(ArtefactError, match=r"summary\.json is corrupt: outcomes"):
+        glances([copy])
 
 
 def test_a_run_that_has_not_finished_is_read_as_far_as_it_is(stopped: Path):
@@ -160,10 +166,11 @@ import os, sys
 from pathlib import Path
 
 runs, opened = Path(sys.argv[1]), []
+names = {path.name for path in runs.glob("*/*") if path.is_file()}
 
 def note(event, arguments):
-    if event == "open" and Path(str(arguments[0])).parent.parent == runs:
-        opened.append(Path(arguments[0]).name)
+    if event == "open" and str(arguments[0]) in names:  # relative to the run's folder
+        opened.append(arguments[0])
 
 sys.addaudithook(note)
 from moe_lab.cli import app

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Cli, earlier, small
+from conftest import Cli, earlier, edit, small
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,8 +121,7 @@ def test_a_glance_has_the_efficiency_of_the_summary(folder, tmp_path):
     ):  # so short a training parts them by chance
         path = runs / f"mine-ref-{name}" / "summary.json"
         summary = json.loads(path.read_text())
-        summary["outcomes"]["lm_loss"] = loss
-        path.write_text(json.dumps(summary))
+        edit(path, outcomes={**summary["outcomes"], "lm_loss": loss})
     (mine,), (summary,) = glances([runs / "mine"]), summarize_all([runs / "mine"])
     assert mine.rho == summary["rho"] == (9 - mine.outcomes["lm_loss"]) / 8.5
 

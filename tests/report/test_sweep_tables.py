@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moe_lab import escape
 from moe_lab.report.outcomes import OUTCOMES
 from moe_lab.report.sweep_tables import runs_csv, to_csv, to_json
 
@@ -118,7 +119,7 @@ def test_numbers_read_back_exactly(seeds: list[tuple[float, float, float]]):
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_errors_read_back_to_their_first_line(error: str):
     (row,) = read(runs_csv(alphas({0.0: [f"E{error}"]})))
-    assert row["error"] == f"E{error}".splitlines()[0]
+    assert row["error"] == escape.lines(f"E{error}".splitlines()[0])
 
 
 def test_json_has_everything_and_survives_json():

@@ -43,9 +43,14 @@ def test_every_layer_has_its_rows(found: dict[str, Any]):
     assert layers == {"0", "1", "mean", "worst"}
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])
 def test_text_is_no_formula_of_a_spreadsheet(found: dict[str, Any], text: str):
     assert values({**found, "name": text}, "run")["name"] == f"'{text}"
+
+
+@pytest.mark.parametrize(("text", "shown"), [("\t=1", r"'\t=1"), ("\x1b[2J", r"\x1b[2J")])
+def test_text_controls_no_terminal(found: dict[str, Any], text: str, shown: str):
+    assert values({**found, "name": text}, "run")["name"] == shown
 
 
 def test_negative_numbers_stay_numbers(found: dict[str, Any]):

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 import resource
 import shutil
@@ -5,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +16,30 @@ from moe_lab.errors import ArtefactError, StorageError
 from moe_lab.store import State, layout
 from moe_lab.store.commit import clear_leftovers, newest_commit, write_commit
 from moe_lab.store.disk import DISK
+from moe_lab.store.prefix import Prefix
+from moe_lab.store.seal import sealed
 
-from .conftest import state_at
+from .conftest import read, state_at
 
 FILES = (layout.MODEL, layout.OPTIMIZER, layout.STATE, layout.COMMIT)
 
 
 def commits(directory: Path, *steps: int, keep: int = 9) -> Path:
+    """Checkpoints of a run whose only table has ten bytes a step."""
+    directory.mkdir(exist_ok=True)
+    with (directory / "steps.csv").open("ab") as table:
+        table.write(b"." * (10 * max(steps) - table.tell()))
     for step in steps:
-        write_commit(DISK, directory, state_at(step), {"steps": 10 * step}, keep=keep)
+        rows = Prefix().plus(b"." * 10 * step)
+        write_commit(DISK, directory, state_at(step), {"steps": rows}, keep=keep)
     return directory
+
+
+def reseal(folder: Path, **changes: Any) -> None:
+    """Forge a commit: what it says is changed, and its seal is right."""
+    commit = {**read(folder / layout.COMMIT), **changes}
+    commit.pop("sha256")
+    (folder / layout.COMMIT).write_text(json.dumps(sealed(commit)))
 
 
 def kept(directory: Path) -> list[str]:
@@ -46,7 +63,7 @@ def file_size_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_commit_reads_back_with_shapes_types_and_table_lengths(tmp_path: Path) -> None:
+def test_a_commit_reads_back_with_shapes_types_and_tables(tmp_path: Path) -> None:
     model = {
         "scalar": np.array(0.1),
         "empty": np.zeros((0, 3), np.float32),
@@ -54,10 +71,19 @@ def test_a_commit_reads_back_with_shapes_types_and_table_lengths(tmp_path: Path)
         "flags": np.array([True, False]),
     }
     state = State(step=7, model=model, optimizer={}, extra={"lr": 0.1, "none": None, "of": [1]})
-    write_commit(DISK, tmp_path, state, {"steps": 12, "cv": 34}, keep=2)
+    (tmp_path / "steps.csv").write_bytes(b"step\n1\n2\n")
+    (tmp_path / "cv.csv").write_bytes(b"step,cv\n")
+    rows = {"steps": Prefix().plus(b"step\n").plus(b"1\n"), "cv": Prefix().plus(b"step,cv\n")}
+    write_commit(DISK, tmp_path, state, rows, keep=2)
+    assert read(layout.checkpoint(tmp_path, 7) / layout.COMMIT)["csv"]["steps"] == {
+        "bytes": 7,
+        "sha256": hashlib.sha256(b"step\n1\n").hexdigest(),
+    }
     found = newest_commit(tmp_path)
     assert found.skipped == ()
-    assert found.csv_bytes == {"steps": 12, "cv": 34}
+    for name, prefix in rows.items():
+        assert found.tables[name].length == prefix.length
+        assert found.tables[name].plus(b"2\n").sha256 == prefix.plus(b"2\n").sha256
     assert (found.state.step, found.state.optimizer, found.state.extra) == (7, {}, state.extra)
     for name, array in model.items():
         np.testing.assert_array_equal(found.state.model[name], array, strict=True)
@@ -93,8 +119,65 @@ def test_any_damage_falls_back_to_the_commit_before_and_says_so(tmp_path: Path, 
 
 def test_a_changed_table_length_is_damage_too(tmp_path: Path) -> None:
     path = layout.checkpoint(commits(tmp_path, 1, 2), 2) / layout.COMMIT
-    path.write_text(path.read_text().replace('"steps": 20', '"steps": 21'))
+    path.write_text(path.read_text().replace('"bytes": 20', '"bytes": 21'))
     assert newest_commit(tmp_path).state.step == 1
+
+
+def test_a_row_that_was_changed_costs_the_commits_that_counted_it(tmp_path: Path) -> None:
+    table = commits(tmp_path, 1, 2, 3) / "steps.csv"
+    for byte, step in ((35, 3), (29, 2), (19, 1)):  # commits of 30, 20 and 10 bytes
+        with table.open("r+b") as file:
+            file.truncate(40)
+            file.seek(byte)
+            file.write(b"!")
+        found = newest_commit(tmp_path)
+        assert found.state.step == step
+        assert [
+            f"its first {n} bytes" in text for text, n in zip(found.skipped, (30, 20), strict=False)
+        ] == [True] * (3 - step)
+
+
+def test_a_table_that_is_short_or_gone_costs_the_commits_that_counted_more(tmp_path: Path) -> None:
+    table = commits(tmp_path, 1, 2) / "steps.csv"
+    os.truncate(table, 19)
+    found = newest_commit(tmp_path)
+    assert found.state.step == 1
+    assert found.skipped == (f"{table} has 19 bytes; its checkpoint counted 20",)
+    table.unlink()
+    with pytest.raises(ArtefactError, match=r"cannot read .*steps\.csv"):
+        newest_commit(tmp_path)
+
+
+def test_a_commit_of_schema_1_vouches_for_lengths_alone(tmp_path: Path) -> None:
+    reseal(layout.checkpoint(commits(tmp_path, 2), 2), schema=1, csv={"steps": 20})
+    (tmp_path / "steps.csv").write_bytes(b"!" * 25)
+    found = newest_commit(tmp_path).tables["steps"]
+    assert (found.length, found.sha256) == (20, hashlib.sha256(b"!" * 20).hexdigest())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"csv": {"../steps": 20}},
+        {"csv": {"steps": {}}},
+        {"csv": {"steps": None}},
+        {"csv": []},
+        {"csv": {"steps": {"bytes": "20", "sha256": ""}}},
+        {"files": {}},
+    ],
+)
+def test_a_forged_commit_is_damage_too(tmp_path: Path, changes: dict[str, Any]) -> None:
+    reseal(layout.checkpoint(commits(tmp_path, 1, 2), 2), **changes)
+    found = newest_commit(tmp_path)
+    assert found.state.step == 1
+    assert "step-00000002 was not written by moe-lab" in found.skipped[0]
+
+
+def test_the_newest_is_that_of_the_highest_step_whenever_it_was_written(tmp_path: Path) -> None:
+    commits(tmp_path, 1, 2, 3)
+    for step, time in ((1, 3e9), (2, 2e9), (3, 1e9)):
+        os.utime(layout.checkpoint(tmp_path, step), (time, time))
+    assert newest_commit(tmp_path).state.step == 3
 
 
 def test_exchanged_checkpoints_are_damage_too(tmp_path: Path) -> None:
@@ -165,6 +248,15 @@ def test_links_and_foreign_names_are_neither_read_nor_deleted(tmp_path: Path) ->
     assert sorted(entry.name for entry in outside.iterdir()) == sorted(FILES)
 
 
+def test_clearing_leftovers_follows_no_link(tmp_path: Path) -> None:
+    outside = layout.checkpoint(commits(tmp_path / "other", 1), 1)
+    run = commits(tmp_path / "run", 2)
+    (run / layout.CHECKPOINTS / ".staging-x").symlink_to(outside)
+    clear_leftovers(DISK, run)
+    assert kept(run) == ["step-00000002"]
+    assert sorted(entry.name for entry in outside.iterdir()) == sorted(FILES)
+
+
 def test_a_state_that_cannot_be_stored_leaves_no_trace(tmp_path: Path) -> None:
     commits(tmp_path, 1)
     with pytest.raises(TypeError):
@@ -199,6 +291,6 @@ def test_a_disk_that_alters_what_it_stores_costs_no_older_commit(
 
     monkeypatch.setattr(os, "write", lying)
     with pytest.raises(ArtefactError, match="SHA-256"):
-        write_commit(DISK, tmp_path, state_at(2), {"steps": 20}, keep=1)
+        write_commit(DISK, tmp_path, state_at(2), {}, keep=1)
     monkeypatch.undo()
     assert newest_commit(tmp_path).state.step == 1

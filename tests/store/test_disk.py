@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from moe_lab.errors import StorageError
-from moe_lab.store.disk import DISK, writing
+from moe_lab.store.disk import DISK, Disk, writing
 from moe_lab.store.files import read_json
+from moe_lab.store.system import System
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,28 @@ def test_json_is_replaced_whole_even_after_a_kill_in_between(tmp_path: Path) -> 
         assert reader.read() == '{\n "step": 1\n}\n'
     assert read_json(path) == {"step": 2}
     assert [entry.name for entry in tmp_path.iterdir()] == ["status.json"]
+
+
+class Faster(System):
+    """Another process makes a folder at the same time."""
+
+    def make_folder(self, path: Path) -> None:
+        super().make_folder(path)
+        super().make_folder(path)
+
+
+def test_a_folder_that_another_process_has_just_made_will_do(tmp_path: Path) -> None:
+    Disk(Faster()).make_folder(tmp_path / "runs")
+    assert (tmp_path / "runs").is_dir()
+
+
+def test_removing_a_tree_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    (tmp_path / "tree" / "deep").mkdir(parents=True)
+    (tmp_path / "tree" / "deep" / "link").symlink_to(tmp_path / "mine")
+    (tmp_path / "top").symlink_to("mine")
+    DISK.discard_tree(tmp_path / "tree")
+    DISK.discard_tree(tmp_path / "top")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert (tmp_path / "mine" / "file").exists()

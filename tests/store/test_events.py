@@ -54,7 +54,7 @@ def test_events_are_private(torn: Path) -> None:
 def test_a_damaged_event_is_refused(torn: Path) -> None:
     with (torn / "events.jsonl").open("ab") as file:
         file.write(b"\n")
-    with pytest.raises(ArtefactError, match=r"events\.jsonl is corrupt"):
+    with pytest.raises(ArtefactError, match=r"events\.jsonl:\d+ is corrupt"):
         read_events(torn)
 
 

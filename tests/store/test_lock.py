@@ -1,11 +1,14 @@
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from moe_lab.errors import StorageError
-from moe_lab.store.lock import Lock, is_locked
+from moe_lab.store.disk import Disk
+from moe_lab.store.lock import InUseError, Lock, is_locked
+from moe_lab.store.system import System
 
 HOLD = """
 import sys, pathlib
@@ -23,6 +26,27 @@ def test_a_second_writer_is_refused_at_once(tmp_path: Path) -> None:
     assert caught.value.exit_code == 4
     lock.close()
     Lock(tmp_path).close()
+
+
+class Replacing(System):
+    """Another process removes the lock file and makes it again, just after it was opened."""
+
+    def extend(self, path: Path) -> int:
+        descriptor = super().extend(path)
+        path.unlink()
+        path.touch()
+        return descriptor
+
+
+def test_a_lock_on_a_file_that_is_gone_is_none(tmp_path: Path) -> None:
+    before = len(list(Path("/dev/fd").iterdir()))
+    with pytest.raises(InUseError):
+        Lock(tmp_path, Disk(Replacing()))
+    with pytest.raises(InUseError):
+        Lock(tmp_path / "gone")
+    assert len(list(Path("/dev/fd").iterdir())) == before  # no descriptor is left open
+    with closing(Lock(tmp_path)):
+        assert is_locked(tmp_path)
 
 
 def test_a_killed_holder_leaves_the_lock_free(tmp_path: Path) -> None:

@@ -48,10 +48,10 @@ def test_a_run_can_be_moved(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "is not a moe-lab run: cannot read .*No such file"),
+        (None, "is not a moe-lab run: it has no run.json"),
         ("", "is not a moe-lab run: .* is corrupt"),
         ('{"seed": 1}', "no schema version"),
-        ('{"schema": 9}', "reads up to 1"),
+        ('{"schema": 9}', "reads up to 2"),
     ],
 )
 def test_a_foreign_or_damaged_record_is_refused(
@@ -85,13 +85,29 @@ def test_settings_read_the_same_from_run_json_as_from_the_config_file(runs: Path
     assert found["model"]["moe_layers"] == (1,)
 
 
-@pytest.mark.parametrize("content", [None, "", "moe: {alpha: often}", "\0"])
-def test_a_damaged_config_is_refused(runs: Path, content: str | None) -> None:
+@pytest.mark.parametrize(
+    "content", ["extends: ../secret.yaml", '{name: x, "\\u0065xtends": "/etc/passwd"}']
+)
+def test_a_stored_config_reads_no_other_file(runs: Path, content: str) -> None:
+    new_run(runs, resolved=content).close()
+    with pytest.raises(
+        ArtefactError, match=r"resolved\.yaml is no run's config: it extends another"
+    ):
+        _ = StoredRun(runs / "x").config
+
+
+def test_a_linked_config_is_refused(runs: Path) -> None:
     new_run(runs).close()
-    resolved = runs / "x/resolved.yaml"
-    resolved.unlink()
-    if content is not None:
-        resolved.write_text(content)
+    (runs / "x/resolved.yaml").unlink()
+    (runs / "x/resolved.yaml").symlink_to("/etc/passwd")
+    with pytest.raises(ArtefactError, match="not a plain file"):
+        _ = StoredRun(runs / "x").config
+
+
+@pytest.mark.parametrize("content", ["", "moe: {alpha: often}", "\0"])
+def test_a_damaged_config_is_refused(runs: Path, content: str) -> None:
+    new_run(runs).close()
+    (runs / "x/resolved.yaml").write_text(content)
     with pytest.raises(ArtefactError, match=r"resolved\.yaml is no run's config"):
         _ = StoredRun(runs / "x").config
 

@@ -1,3 +1,4 @@
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 from moe_lab.errors import ArtefactError, MoeLabError, StorageError
 from moe_lab.store import Run, StoredRun
 
-from .conftest import new_run, train_to
+from .conftest import new_run, read, train_to
 
 
 def results(directory: Path) -> dict[str, bytes]:
@@ -49,16 +50,31 @@ def test_reopening_passes_over_a_damaged_checkpoint_and_says_so(runs: Path) -> N
     assert (runs / "x/steps.csv").read_bytes() == b"step,loss\n1,1.0\n2,0.5\n"
 
 
-def test_a_table_shorter_than_its_commit_is_refused_before_any_is_cut(runs: Path) -> None:
+def test_a_committed_row_that_was_changed_is_computed_again(runs: Path) -> None:
+    with new_run(runs, "calm") as calm:
+        train_to(calm, start=1, stop=6)
+    with new_run(runs) as run:
+        train_to(run, start=1, stop=5)
+    cv = runs / "x/cv.csv"
+    cv.write_bytes(cv.read_bytes().replace(b"3,train,1.0", b"3,train,1.5"))
+    run, state = Run.reopen(runs / "x")
+    with run:
+        assert state.step == 2
+        assert "cv.csv: SHA-256 of its first" in run.skipped[0]
+        train_to(run, start=3, stop=6)
+    assert results(runs / "x") == results(calm.directory)
+
+
+def test_a_table_shorter_than_every_commit_is_refused_before_any_is_cut(runs: Path) -> None:
     with new_run(runs) as run:
         train_to(run, start=1, stop=3)
     cv = runs / "x/cv.csv"
-    cv.write_bytes(cv.read_bytes()[:20])
+    cv.write_bytes(cv.read_bytes()[:10])
     steps = (runs / "x/steps.csv").read_bytes()
-    with pytest.raises(ArtefactError, match=r"cv\.csv has 20 bytes; its checkpoint counted"):
+    with pytest.raises(ArtefactError, match=r"cv\.csv has 10 bytes; its checkpoint counted"):
         Run.reopen(runs / "x")
     cv.unlink()
-    with pytest.raises(ArtefactError, match=r"cv\.csv has 0 bytes"):
+    with pytest.raises(ArtefactError, match=r"cannot read .*cv\.csv"):
         Run.reopen(runs / "x")
     assert (runs / "x/steps.csv").read_bytes() == steps
 
@@ -119,6 +135,18 @@ def test_a_torn_event_is_not_fused_with_the_next(runs: Path) -> None:
     with run:
         run.event("resume", step=0)
     assert [event["kind"] for event in StoredRun(runs / "x").events] == ["start", "resume"]
+
+
+def test_a_run_of_schema_1_goes_on(tmp_path: Path) -> None:
+    frozen = Path(__file__).parents[1] / "reliability/frozen/schema-1/stopped"
+    run_dir = Path(shutil.copytree(frozen, tmp_path / "x"))
+    run, state = Run.reopen(run_dir)
+    with run:
+        assert (state.step, run.skipped) == (3, ())
+        run.commit(state, keep=2)
+    commit = read(run_dir / "checkpoints/step-00000003/COMMIT.json")
+    assert commit["schema"] == 2
+    assert len(commit["csv"]["steps"]["sha256"]) == 64
 
 
 def test_errors_of_a_run_are_for_users(runs: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import re
@@ -5,10 +6,14 @@ import stat
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from moe_lab.errors import ArtefactError, ConfigError, StorageError
 from moe_lab.store import Run, StoredRun, layout
+from moe_lab.store.disk import Disk
+from moe_lab.store.lock import Lock
+from moe_lab.store.system import System
 
 from .conftest import new_run, read, state_at, train_to
 
@@ -38,7 +43,7 @@ def test_a_new_run_is_whole(runs: Path) -> None:
     assert (runs / "x/steps.csv").read_bytes() == b"step,loss\n"
     assert (runs / "x/cv.csv").read_bytes() == b"step,split,cv\n"
     record = read(runs / "x/run.json")
-    assert (record["schema"], record["seed"]) == (1, 3)
+    assert (record["schema"], record["seed"]) == (2, 3)
     assert re.fullmatch("[0-9a-f-]{36}", record["id"])
     assert read(runs / "x/status.json")["state"] == "running"
     assert names(runs / "x/checkpoints/step-00000000") == sorted(
@@ -46,12 +51,18 @@ def test_a_new_run_is_whole(runs: Path) -> None:
     )
 
 
-def test_a_run_is_private(runs: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_a_run_is_private_whatever_the_umask(runs: Path, umask: int) -> None:
+    before = os.umask(umask)
     with new_run(runs) as run:
-        train_to(run, start=1, stop=2)
+        train_to(run, start=1, stop=3)
+    with Run.reopen(runs / "x")[0] as run:  # sets row 3 aside
+        run.save_arrays(3, {"load": np.zeros(2)})
         run.event("start")
         run.log("hello")
         run.finish({})
+    os.umask(before)
+    assert {"checkpoints", "router", "tail"} <= set(names(runs / "x"))
     for path in [runs / "x", *(runs / "x").rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
@@ -180,7 +191,7 @@ def test_only_a_finished_run_has_a_summary(runs: Path) -> None:
         run.finish({"lm_loss": 2.5})
     stored = StoredRun(runs / "x")
     assert stored.is_finished
-    assert stored.summary == {"schema": 1, "lm_loss": 2.5}
+    assert stored.summary == {"schema": 2, "lm_loss": 2.5}
     assert stored.status["state"] == "finished"
     assert stored.table("steps")["loss"].tolist() == [2.5]
 
@@ -188,7 +199,7 @@ def test_only_a_finished_run_has_a_summary(runs: Path) -> None:
 def test_state_holds_no_time_of_day(runs: Path) -> None:
     new_run(runs).close()
     state = read(runs / "x/checkpoints/step-00000000/state.json")
-    assert state == {"schema": 1, "step": 0, "extra": {"tokens": 0}}
+    assert state == {"schema": 2, "step": 0, "extra": {"tokens": 0}}
 
 
 def test_a_run_of_another_program_has_tables_and_neither_config_nor_checkpoints(runs):
@@ -219,3 +230,65 @@ def test_a_run_that_fails_says_why(runs, error, state):
     status = read(run.directory / "status.json")
     assert (status["state"], status["reason"]) == (state, repr(error))
     assert type(error).__name__ in (run.directory / "log.txt").read_text()
+
+
+class Full(System):
+    """A disk that is full when asked to be."""
+
+    full = False
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(descriptor, data)
+
+    def change(self, path: Path) -> int:
+        if self.full:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().change(path)
+
+
+def test_an_error_of_the_disk_names_the_step_that_is_intact_and_how_to_go_on(runs: Path) -> None:
+    def train() -> None:
+        system = Full()
+        with new_run(runs, disk=Disk(system)) as run:
+            train_to(run, start=1, stop=5)
+            system.full = True
+            train_to(run, start=6, stop=6)
+
+    with pytest.raises(StorageError) as caught:
+        train()
+    text = caught.value.render()
+    assert f"cannot write {runs}/x/steps.csv: No space left on device" in text
+    resume = f"moe-lab resume {runs / 'x'}"
+    assert f"free space on its file system; step 4 is intact; go on with: {resume}" in text
+
+
+def test_a_run_that_cannot_be_resumed_does_not_say_how(runs: Path) -> None:
+    def record() -> None:
+        system = Full()
+        with new_run(runs, disk=Disk(system), state=None) as run:
+            system.full = True
+            run.log("hello")
+
+    with pytest.raises(StorageError) as caught:
+        record()
+    assert "help: free space on its file system" in caught.value.render().splitlines()[-1]
+    assert "resume" not in caught.value.render()
+
+
+def test_telling_of_an_error_never_hides_it(runs: Path) -> None:
+    system = Full()
+    with new_run(runs, disk=Disk(system)) as run:
+        system.full = True
+        run.fail(ValueError("the one that counts"))
+    assert read(runs / "x/status.json")["state"] == "running"
+
+
+def test_a_run_whose_tables_cannot_be_opened_leaves_no_lock(runs: Path) -> None:
+    system = Full()
+    new_run(runs).close()
+    system.full = True
+    with pytest.raises(StorageError, match="Input/output error"):
+        Run.reopen(runs / "x", Disk(system))
+    Lock(runs / "x").close()

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeSweep, small
+from conftest import FINISHED, MakeSweep, small
 
 from moe_lab.config import load
 from moe_lab.errors import ArtefactError, ConfigError
 from moe_lab.plan import Plan, Point
 from moe_lab.store import StoredRun
-from moe_lab.store.lock import Lock
-from moe_lab.store.sweep import StoredSweep, clear_staging, create_sweep, is_sweep
+from moe_lab.store.lock import Lock, is_locked
+from moe_lab.store.seal import sealed
+from moe_lab.store.sweep import StoredSweep, create_sweep, is_sweep
 
 from .conftest import read
 
@@ -25,7 +26,9 @@ def names(folder: Path) -> list[str]:
 
 
 def change(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**read(path), **changes}))
+    before = read(path)
+    body = {key: value for key, value in {**before, **changes}.items() if key != "sha256"}
+    path.write_text(json.dumps(sealed(body) if "sha256" in before else body))
 
 
 def create(runs: Path, plan: Plan = PLAN) -> StoredSweep:
@@ -38,7 +41,8 @@ def create(runs: Path, plan: Plan = PLAN) -> StoredSweep:
 def test_a_new_sweep_is_whole_private_and_reads_back(runs: Path) -> None:
     sweep = create(runs)
     assert (names(runs), sweep.directory, sweep.name) == (["x"], runs / "x", "x")
-    assert names(sweep.directory) == ["base.yaml", "config.yaml", "sweep.json"]
+    assert names(sweep.directory) == [".lock", "base.yaml", "config.yaml", "sweep.json"]
+    assert not is_locked(sweep.directory)
     assert (sweep.directory / "config.yaml").read_bytes() == b"# mine\r\n"
     for path in (sweep.directory, *sweep.directory.iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
@@ -67,10 +71,11 @@ def test_a_taken_name_is_refused_and_left_alone(runs: Path) -> None:
         (b"{", "is corrupt"),
         (b"[]", "not a JSON object"),
         (b"{}", "has no schema version"),
-        (b'{"schema": 99}', "reads up to 1"),
-        (b'{"schema": 1}', "holds no plan: KeyError"),
-        (b'{"schema": 1, "created": "", "plan": null}', "holds no plan: TypeError"),
-        (b'{"schema": 1, "created": "", "plan": {"keys": [], "points": [0]}}', "holds no plan"),
+        (b'{"schema": 99}', "reads up to 2"),
+        (b'{"schema": 2}', "its SHA-256 differs"),
+        (b'{"schema": 1}', "created: Field required"),
+        (b'{"schema": 1, "created": "", "plan": null}', "created: .* isoformat"),
+        (b'{"schema": 1, "created": "2026-01-01T00:00:00+00:00", "plan": null}', "plan: Input"),
     ],
 )
 def test_a_foreign_or_damaged_plan_is_refused_by_name(
@@ -81,6 +86,19 @@ def test_a_foreign_or_damaged_plan_is_refused_by_name(
     with pytest.raises(ArtefactError, match=reason) as caught:
         StoredSweep(runs / "x")
     assert str(path) in str(caught.value)
+
+
+def test_a_changed_plan_is_refused_and_one_of_schema_1_has_no_seal(runs: Path) -> None:
+    path = create(runs).directory / "sweep.json"
+    record = read(path)
+    path.write_text(json.dumps(record).replace("0.1", "0.2", 1))
+    with pytest.raises(ArtefactError, match=r"sweep\.json is corrupt: its SHA-256 differs"):
+        StoredSweep(runs / "x")
+    del record["sha256"]
+    path.write_text(json.dumps({**record, "schema": 1}))
+    assert StoredSweep(runs / "x").plan == PLAN
+    path.write_text(json.dumps(sealed(record)))
+    assert StoredSweep(runs / "x").plan == PLAN
 
 
 def test_a_folder_without_a_plan_is_no_sweep(runs: Path) -> None:
@@ -113,21 +131,7 @@ def test_its_tables_are_replaced(runs: Path) -> None:
         sweep.write_tables(runs=f"run,{text}", points=f"point,{text}")
     assert (sweep.directory / "runs.csv").read_text() == "run,b\n"
     assert (sweep.directory / "summary.csv").read_text() == "point,b\n"
-    assert len(names(sweep.directory)) == 5
-
-
-def test_what_a_kill_left_half_prepared_is_removed_unless_it_is_being_prepared(runs: Path) -> None:
-    sweep = create(runs).directory
-    for name in (".staging-left", ".staging-live", "alpha-0.1-s0"):
-        (sweep / name).mkdir()
-        (sweep / name / "run.json").touch()
-    lock = Lock(sweep / ".staging-live")
-    clear_staging(sweep)
-    lock.close()
-    assert [name for name in names(sweep) if (sweep / name).is_dir()] == [
-        ".staging-live",
-        "alpha-0.1-s0",
-    ]
+    assert len(names(sweep.directory)) == 6
 
 
 # Where its runs are
@@ -136,7 +140,7 @@ def test_what_a_kill_left_half_prepared_is_removed_unless_it_is_being_prepared(r
 @pytest.fixture
 def part(make_sweep: MakeSweep, stopped: Path) -> StoredSweep:
     """A sweep of two seeds, whose first run has stopped."""
-    sweep = make_sweep([{"moe.alpha": 0.0}])
+    sweep = make_sweep([{"moe.alpha": 0.01}], *FINISHED)
     shutil.copytree(stopped, sweep.directory / "p0-s0")
     return sweep
 
@@ -162,7 +166,7 @@ def test_a_run_without_a_folder_is_pending_unless_it_failed(part: StoredSweep) -
 def test_a_run_with_a_summary_is_finished_whatever_happened_before(
     make_sweep: MakeSweep, finished: Path
 ) -> None:
-    sweep = make_sweep([{"moe.alpha": 0.0}])
+    sweep = make_sweep([{"moe.alpha": 0.01}], *FINISHED)
     sweep.fail(sweep.plan.runs[0], "killed")
     shutil.copytree(finished, sweep.directory / "p0-s0")
     assert first(sweep) == ("finished", None)
@@ -200,10 +204,36 @@ def test_a_damaged_run_has_failed_with_the_reason(part: StoredSweep, name: str) 
 # What the tuning rule asks for
 
 
+def test_a_run_made_with_other_settings_is_a_failure_and_damaged_in_no_other_way(
+    part: StoredSweep, stopped: Path, finished: Path
+) -> None:
+    (first_run, second) = part.plan.runs
+    assert part.damage(first_run) is None
+    for source in (stopped, finished):
+        copy = shutil.copytree(source, part.run_directory(second))
+        found = StoredSweep(part.directory).state(second)
+        reason = f"{copy} was made with seed 0, the plan says 1: move it away"
+        assert (found.state, found.error, part.damage(second)) == ("failed", reason, reason)
+        assert part.set_aside(second, reason).is_dir()
+        assert not copy.exists()
+    hidden = [f".aside-{second.name}-{n}" for n in (1, 2)]
+    assert [name for name in names(part.directory) if name.startswith(".aside")] == hidden
+
+
+def test_a_run_that_is_written_is_running_whatever_its_status_says(part: StoredSweep) -> None:
+    lock = Lock(part.directory / "p0-s0")
+    assert first(part) == ("running", None)
+    lock.close()
+    assert first(part) == ("stopped", None)
+
+
 def come_to(sweep: StoredSweep, run: str, finished: Path, **outcomes: Any) -> None:
     """Put a finished run there, and say what it came to."""
     path = shutil.copytree(finished, sweep.directory / run) / "summary.json"
     change(path, outcomes={**read(path)["outcomes"], **outcomes})
+    (planned,) = (each for each in sweep.runs() if each.name == run)
+    settings = load(sweep.base_path, settings=planned.settings).config.model_dump(mode="json")
+    change(path.with_name("run.json"), config=settings, steps=settings["train"]["steps"])
 
 
 def test_the_rule_asks_for_one_run_after_another(runs: Path, finished: Path) -> None:

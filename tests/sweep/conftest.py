@@ -1,10 +1,17 @@
-"""Sweeps that are driven, and a reporter that keeps what it is told."""
+"""Sweeps that are driven, crews that need no processes, and a reporter that keeps what it is told."""
 
+import signal
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from moe_lab.launch.local import Crew
-from moe_lab.progress import SweepReporter
+from moe_lab.launch.task import Ended, Message, Task
+from moe_lab.launch.worker import ended
+from moe_lab.progress import Silent, SweepReporter
+from moe_lab.store.disk import DISK, Disk
 from moe_lab.store.sweep import StoredSweep
+from moe_lab.store.system import System
 from moe_lab.sweep.drive import Policy, drive
 
 
@@ -37,8 +44,79 @@ class Told(SweepReporter):
         return [run for happened, run in self.events if happened == kind]
 
 
+class Here(Crew):
+    """In this process: a run is over as soon as it is started."""
+
+    def __init__(self, disk: Disk = DISK, seats: int = 2) -> None:
+        super().__init__(seats, threads=1)
+        self.disk, self.seats, self.ends = disk, seats, list[Message]()
+
+    @property
+    def free(self) -> int:
+        return self.seats - len(self.ends)
+
+    @property
+    def busy(self) -> int:
+        return len(self.ends)
+
+    def start(self, task: Task) -> None:
+        self.ends.append(ended(task, Silent(), self.disk))
+
+    def wait(self, timeout: float | None) -> list[Message]:
+        told, self.ends = self.ends, []
+        return told
+
+
+class Endless(Crew):
+    """Does nothing until it is stopped, and keeps the signals."""
+
+    def __init__(self) -> None:
+        super().__init__(2, threads=1)
+        self.names, self.signals = list[str](), list[signal.Signals]()
+
+    @property
+    def free(self) -> int:
+        return 2 - len(self.names)
+
+    @property
+    def busy(self) -> int:
+        return len(self.names)
+
+    def start(self, task: Task) -> None:
+        self.names.append(task.run.name)
+
+    def wait(self, timeout: float | None) -> list[Message]:
+        told, self.names = (self.names, []) if self.signals else ([], self.names)
+        return [Ended(name, killed_by=self.signals[-1]) for name in told]
+
+    def stop(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+
+
+class Slower(System):
+    """Before it gives a folder its name, another process gives that name to its own."""
+
+    def __init__(self, name: str, other: Callable[[Path], object]) -> None:
+        self.name, self.other = name, other
+
+    def rename(self, old: Path, new: Path) -> None:
+        if new.name == self.name and not new.exists():
+            self.other(new)
+        super().rename(old, new)
+
+
 def run(sweep: StoredSweep, seats: int = 2, **policy: Any) -> tuple[int, Told]:
     """Drive a sweep to its end: the exit code, and what was told."""
     told = Told()
     again = StoredSweep(sweep.directory)
     return drive(again, Crew(seats, threads=1), told, Policy(**policy)), told
+
+
+def states(sweep: StoredSweep) -> dict[str, str]:
+    return {name: found.state for name, found in StoredSweep(sweep.directory).states().items()}
+
+
+def starts(sweep: StoredSweep) -> list[int]:
+    """How often each run was begun."""
+    logs = sorted(sweep.directory.glob("p*/events.jsonl"))
+    return [path.read_text().count('"start"') for path in logs]

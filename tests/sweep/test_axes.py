@@ -117,8 +117,8 @@ def test_a_value_knows_the_text_that_it_comes_from():
         ("seed", "a sweep has several seeds", "use --seeds 0,1,2"),
         ("name=a,b", "'name' cannot be swept", "a single name is that of the sweep"),
         ("alpha=", "'alpha=' has no value", "write alpha=value, or null for none"),
-        ("alpha=0,,1", "'alpha=0,,1': a value is missing beside a comma", "null is written out"),
-        ("alpha=0,", "'alpha=0,': a value is missing beside a comma", "null is written out"),
+        ("alpha=0,,1", "'alpha': a value is missing beside a comma", "null is written out"),
+        ("alpha=0,", "'alpha': a value is missing beside a comma", "null is written out"),
         ("alpha=0,0.0", "'moe.alpha': 0.0 repeats 0", "keep one of the two"),
         ("alpha=0.1,log:1e-2:1:3", "'moe.alpha': 0.1 repeats 0.1", "keep one"),
         ("balance=switch,{name: switch}", "'moe.balance': switch repeats switch", "keep one"),
@@ -130,14 +130,14 @@ def test_a_value_knows_the_text_that_it_comes_from():
         ("n_experts:top_k=8:,4:1", "'8:': expected 2 values, for n_experts:top_k, got 1", "':'"),
         ("alpha:alpha=0:1,1:2", "'moe.alpha' is given twice", "keep one of the two"),
         ("alpha:seed=0:1,1:2", "a sweep has several seeds", "use --seeds"),
-        ("moe_layers=[0],[1", "the list opened here is never closed", ""),
+        ("moe_layers=[0],[1", "the list opened here is never closed", "close it with ]"),
         ("alpha=0,\udcff", "control character U+DCFF", "plain UTF-8 text"),
     ],
 )
 def test_a_wrong_axis_is_refused_with_its_remedy(text, message, remedy):
     lines = refusal(text).splitlines()
     assert lines[0].startswith(f"error: {message}")
-    assert lines[1] == f"  --> command line: {text}"
+    assert lines[1] == "  --> command line: " + text.replace("\udcff", "?")
     assert remedy in lines[-1]
     assert len(lines) == (3 if remedy else 2)
 

@@ -1,40 +1,34 @@
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import MakeSweep, results, small
+from conftest import FINISHED, MakeSweep, results, small
 
 from moe_lab import session
 from moe_lab.config import load
 from moe_lab.errors import StorageError
 from moe_lab.launch.local import Crew
-from moe_lab.launch.task import Progress
+from moe_lab.launch.task import Ended, Message, Progress, Task
 from moe_lab.progress import Silent
 from moe_lab.report import sweep_reading
+from moe_lab.store.disk import Disk
 from moe_lab.store.lock import Lock
 from moe_lab.store.sweep import StoredSweep
+from moe_lab.store.system import System
 from moe_lab.sweep.drive import FAILED, Policy, drive
 
-from .conftest import Told, run
+from .conftest import Endless, Here, Told, run, starts, states
 
 GRID = [{"moe.alpha": 0.0}, {"moe.alpha": 0.1}]
 CALM = {"train.lr": 1e-3, "train.weight_decay": 0.1}
 DIVERGES = {"train.lr": 10.0, "train.weight_decay": 1000.0}
 OPEN = ("warmup=0", "grad_clip=null", "lr_schedule=constant", "steps=30")  # so that it can
-
-
-def states(sweep: StoredSweep) -> dict[str, str]:
-    return {name: found.state for name, found in StoredSweep(sweep.directory).states().items()}
-
-
-def starts(sweep: StoredSweep) -> list[int]:
-    """How often each run was begun."""
-    logs = sorted(sweep.directory.glob("p*/events.jsonl"))
-    return [path.read_text().count('"start"') for path in logs]
 
 
 @pytest.mark.slow
@@ -123,10 +117,13 @@ def test_three_instant_failures_of_one_error_end_the_sweep(make_sweep: MakeSweep
 def test_failures_that_differ_in_the_name_of_the_run_alone_are_one_error(
     make_sweep: MakeSweep,
 ) -> None:
-    sweep = make_sweep(GRID, seeds=(0, 1, 2))
-    for made in sweep.plan.runs:
-        sweep.run_directory(made).mkdir()  # what is no run cannot be gone on with
-    code, told = run(sweep, seats=1, retry_failed=True)
+    class Failing(Here):
+        def start(self, task: Task) -> None:
+            name = task.run.name
+            self.ends.append(Ended(name, f"error: no room for {name}"))
+
+    told = Told()
+    code = drive(make_sweep(GRID, seeds=(0, 1, 2)), Failing(seats=1), told, Policy())
     assert (code, len(told.of("failed"))) == (FAILED, 3)
     assert "3 runs failed at once" in told.said[-1]
 
@@ -163,9 +160,52 @@ def test_a_killed_run_is_gone_on_with_as_often_as_asked(
 def test_one_driver_at_a_time(make_sweep: MakeSweep) -> None:
     sweep = make_sweep(GRID)
     lock = Lock(sweep.directory)
-    with pytest.raises(StorageError, match="in use"):
+    before = {path: path.read_bytes() for path in sweep.directory.iterdir()}
+    with pytest.raises(StorageError, match="in use") as caught:
         run(sweep)
     lock.close()
+    assert caught.value.exit_code == 4
+    assert {path: path.read_bytes() for path in sweep.directory.iterdir()} == before
+
+
+def test_a_sweep_out_of_time_saves_its_runs_and_exits_75(make_sweep: MakeSweep) -> None:
+    sweep, crew, told = make_sweep(GRID), Endless(), Told()
+    assert drive(sweep, crew, told, Policy(max_minutes=0)) == 75
+    assert told.of("begun") == told.of("stopped") == ["p0-s0", "p1-s0"]
+    assert told.said == ["max-minutes: runs are being saved"]
+    assert crew.signals[0] == signal.SIGTERM
+
+
+def test_a_sweep_that_is_done_in_time_exits_0(make_sweep: MakeSweep, finished: Path) -> None:
+    sweep = make_sweep([{"moe.alpha": 0.01}], *FINISHED, seeds=(0,))
+    shutil.copytree(finished, sweep.directory / "p0-s0")
+    assert drive(sweep, Endless(), Told(), Policy(max_minutes=0)) == 0
+
+
+class Full(System):
+    """Takes nothing from some write on."""
+
+    left = 3
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(descriptor, data)
+
+
+def test_a_driver_that_the_disk_refuses_saves_its_runs(make_sweep: MakeSweep) -> None:
+    class Deaf(Endless):
+        def wait(self, timeout: float | None) -> list[Message]:
+            if timeout is not None:
+                self.signals.append(signal.SIGKILL)  # its processes die
+            return super().wait(timeout)
+
+    sweep, crew = make_sweep(GRID), Deaf()
+    full = StoredSweep(sweep.directory, Disk(Full()))
+    with pytest.raises(StorageError, match="No space left on device"):
+        drive(full, crew, Told(), Policy(retries=0))
+    assert crew.signals[-1] == signal.SIGTERM
 
 
 DRIVER = """

@@ -183,7 +183,7 @@ def test_a_problem_is_shown_with_its_line(read):
         ("exclude: [{alfa: 1}]", "1:12", "cannot sweep 'alfa': no such config key", "'alpha'?"),
         ("base: 5", "1:7", "'base': expected the path of a config, got 5", ""),
         ("base:", "1:1", "'base': expected the path of a config, got null", ""),
-        ("axes: {alpha: [0, 1}", "1:15", "the list opened here is never closed", ""),
+        ("axes: {alpha: [0, 1}", "1:15", "the list opened here is never closed", "close it with ]"),
         ("axes: {}\naxes: {}", "2:1", "'axes' is given twice; first on line 1", "keep one"),
     ],
 )
