@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test smoke check bench mutants format docs clean
+.PHONY: setup demo test torture smoke check bench mutants coverage format docs clean
 
 setup: $(READY)
 
@@ -21,6 +21,12 @@ demo: $(READY)
 # One process per core, one thread each: two threads in each of two processes would be far slower.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+# All that crashes, damage and bad input are tried on, of which `make test` tries a part: up to twenty minutes on two cores.
+# What was tried goes into the documentation.
+torture: $(READY)
+	MOE_LAB_TORTURE=docs/torture.json OMP_NUM_THREADS=1 $(BIN)/pytest tests/reliability -n auto
+	$(BIN)/python docs/generate.py
 
 # The gate must pass the healthy config and fail the one that collapses: exit code 3, and no other.
 SHORT := train.steps=120 train.batch_size=8 eval.every=60 eval.tokens=2048
@@ -49,6 +55,11 @@ $(READY)-bench: $(READY)
 # Seeds faults into a copy of the package; every one must make a test fail.
 mutants: $(READY)
 	$(BIN)/python tests/mutants.py
+
+# Every branch of what writes runs is taken by a test.
+coverage: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q tests/store
+	$(BIN)/coverage report
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

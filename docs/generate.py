@@ -21,7 +21,35 @@ from moe_lab.registry import BALANCERS, PACKAGE, ROUTERS, Registry
 from moe_lab.store import layout
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/config.md", "runs/README.md")
+PAGES = ("README.md", "docs/config.md", "docs/reliability.md", "runs/README.md")
+TORTURE = ROOT / "docs" / "torture.json"  # what `make torture` tried
+FAULTS = {  # that tests/mutants.py seeds under these names
+    "M1": "a file is written in its place, not beside it and renamed",
+    "M2": "files are not synced",
+    "M3": "folders are not synced",
+    "M4": "tables are not synced before the checkpoint that counts them",
+    "M5": "old checkpoints go before the new one is verified",
+    "M6": "a hash is not checked",
+    "M7": "rows after the checkpoint are not cut off",
+    "M8": "a resumed run writes what is there once more",
+    "M9": "randomness does not depend on the step",
+    "M10": "the handler of a signal raises",
+    "M11": "the lock is taken after the first write",
+    "M12": "an error of the disk is swallowed",
+    "M13": "the newest checkpoint is told by its time",
+    "M14": "a run is begun that another process holds",
+}
+HEADLINES = {  # of all that was tried, by how the names of its rows begin
+    "kill at a write": "kills at a write",
+    "error at a write": "failing writes",
+    "power loss": "power cuts",
+    "bit flips": "flipped bits",
+    "signal at a phase": "signals",
+    "resume at every step": "steps to resume from",
+    "kills through a sweep": "kills through a sweep",
+    "invalid configs": "invalid configs",
+    "fuzz: ": "random inputs",
+}
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -140,6 +168,39 @@ def sweep_files() -> str:
     return "\n".join(_columns(name, table) for name, table in tables.items())
 
 
+def torture() -> str:
+    """What `make torture` tried and how much of it went wrong, where and when."""
+    found = json.loads(TORTURE.read_text(encoding="utf-8"))
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    rows = [(name, f"{row['tried']:,}", f"{row['bad']:,}") for name, row in found["rows"].items()]
+    where = f"{found['system']}, {found['cores']} cores; {versions}"
+    return f"{found['date']}, {where}.\n\n" + _table(("what was tried", "times", "bad"), rows)
+
+
+def torture_summary() -> str:
+    """The same in a sentence."""
+    found = json.loads(TORTURE.read_text(encoding="utf-8"))
+    tried = {
+        words: sum(row["tried"] for name, row in found["rows"].items() if name.startswith(start))
+        for start, words in HEADLINES.items()
+    }
+    *most, last = [f"{number:,} {words}" for words, number in tried.items()]
+    bad = sum(row["bad"] for row in found["rows"].values())
+    return f"`make torture` of {found['date']}: {', '.join(most)} and {last}; {bad or 'none'} went wrong.\n"
+
+
+def mutants() -> str:
+    """The faults of storing and resuming that tests/mutants.py seeds, and the tests that notice each."""
+    text = (ROOT / "tests" / "mutants.py").read_text(encoding="utf-8")
+    seeded = re.findall(r'Mutant\("([^"]+)".*"([^"]+)"\), *# (M\d+)', text)
+    order = list(FAULTS)
+    rows = [
+        (name, FAULTS[name], f"`{file}`", f"`{tests}`")
+        for file, tests, name in sorted(seeded, key=lambda found: order.index(found[2]))
+    ]
+    return _table(("", "fault", "in", "noticed by"), rows)
+
+
 def _columns(name: str, table: Iterable[Column]) -> str:
     rows = [(f"`{c.name}`", c.unit, c.better, c.meaning) for c in table]
     return f"### {name}.csv\n\n" + _table(("column", "unit", "better", "meaning"), rows)
@@ -159,6 +220,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "sweep_file": sweep_file,
     "files": files,
     "sweep_files": sweep_files,
+    "torture": torture,
+    "torture_summary": torture_summary,
+    "mutants": mutants,
 }
 
 
