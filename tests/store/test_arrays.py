@@ -104,3 +104,13 @@ def test_a_member_that_is_not_what_numpy_writes_is_refused(tmp_path):
             archive.writestr("x.npy", data)
         with pytest.raises(ArtefactError, match=reason):
             read_arrays(tmp_path, 1)
+
+
+def test_a_directory_of_members_that_is_padded_is_refused(tmp_path):
+    write_arrays(DISK, tmp_path, 1, ARRAYS)
+    padded = zipfile.ZipInfo("more.npy")
+    padded.comment = b"x" * 60_000
+    with zipfile.ZipFile(layout.arrays(tmp_path, 1), "a") as archive:
+        archive.writestr(padded, b"")
+    with pytest.raises(ArtefactError, match="longer than they need"):
+        read_arrays(tmp_path, 1)
