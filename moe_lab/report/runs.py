@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moe_lab import columns
 from moe_lab.errors import ArtefactError
 from moe_lab.store import layout, records
 from moe_lab.store.read import StoredRun
@@ -10,7 +11,7 @@ from moe_lab.store.read import StoredRun
 if TYPE_CHECKING:
     import pandas as pd
 
-PLACE = ("step", "split", "layer")
+PLACE = columns.names(columns.PLACE)
 NEEDED = {  # columns of a table without which nothing can be said
     "steps": ("step", "lm_loss", "aux_loss"),
     "utilization": PLACE,
@@ -26,7 +27,7 @@ def open_run(directory: Path) -> StoredRun:
     """A run whose records are what moe-lab writes. Raises ArtefactError for anything else."""
     run = StoredRun(directory)
     records.check(records.Record, run.record, directory / layout.RECORD)
-    records.check(records.Status, run.status, directory / layout.STATUS)
+    _ = run.status  # which is checked when it is read
     if run.summary is not None:
         records.check(records.Summary, run.summary, directory / layout.SUMMARY)
     return run

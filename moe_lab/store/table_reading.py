@@ -145,8 +145,7 @@ def _check_row(path: Path, number: int, row: bytes, commas: int) -> None:
 def _check_cells(path: Path) -> None:
     """Raises ArtefactError at the first cell that is not of its column."""
     names = read_header(path)
-    lines = (line for piece in whole_rows(path) for line in piece.split(b"\n")[:-1])
-    for number, line in enumerate(islice(lines, 1, None), start=2):
+    for number, line in enumerate(islice(_lines(path), 1, None), start=2):
         column = 0
         for name, cell in zip(names, line.decode().split(","), strict=True):
             if wrong := table_rules.wrong_cell(name, cell):
@@ -162,8 +161,12 @@ def _number(path: Path, name: str, cell: str) -> float | None:
 
 
 def _line(path: Path, number: int) -> bytes:
-    lines = (line for piece in whole_rows(path) for line in piece.split(b"\n")[:-1])
-    return next(islice(lines, number - 1, None))
+    return next(islice(_lines(path), number - 1, None))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The whole rows one by one, the header first."""
+    return (line for piece in whole_rows(path) for line in piece.split(b"\n")[:-1])
 
 
 def _refuse(

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moe_lab import columns
+
 if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("train", "eval")
-PLACE = ("step", "split", "layer")  # what tells the rows of a table apart
+PLACE = columns.names(columns.PLACE)  # what tells the rows of a table apart
 COUNTS = {"step": 0, "layer": 0, "assignments": 1}  # columns of integers, with the least of each
 EXPERT = "expert_"
 TOLERANCE = 1e-6  # of the sum of a row's loads; in double precision they miss 1 by 1e-13
