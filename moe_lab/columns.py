@@ -18,6 +18,8 @@ class Column:
     better: Literal["higher", "lower", ""] = ""
 
 
+INTEGERS = ("step", "layer", "expert", "tokens", "assignments", "router_ties")  # all others: floats
+
 # fmt: off
 STEP = Column("step", "steps", "train: measured before this step's update; eval: after it, 0 is the untrained model")
 PLACE = (

@@ -1,7 +1,7 @@
 """A run's tables as tidy pandas frames, for notebooks and scripts."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 from moe_lab import columns
 from moe_lab.metrics import Verdict
 from moe_lab.report import diagnosis, stability
+from moe_lab.report.diagnosis import Course
 from moe_lab.store.arrays import Arrays
 from moe_lab.store.read import StoredRun
 
@@ -119,24 +120,30 @@ class RunFrames(os.PathLike[str]):
         return self._run.arrays(step)
 
     @cached_property
+    def courses(self) -> list[Course]:
+        """By MoE layer: the verdict, the course of n_eff, and where a collapse began and ended."""
+        return diagnosis.courses(self.utilization, self.cv, self.config["moe"]["top_k"])
+
+    @property
     def verdicts(self) -> dict[int, Verdict | None]:
         """collapsed, skewed or balanced, by layer, after the steps so far; None before the first."""
-        courses = diagnosis.courses(self.utilization, self.cv, self.config["moe"]["top_k"])
-        return {course.layer: course.verdict for course in courses}
+        return {course.layer: course.verdict for course in self.courses}
 
     def describe(self, table: str) -> pd.DataFrame:
         """Unit, meaning and better direction of each column of a frame, by its name; KeyError for no such frame."""
-        declared = described(self._columns()[table])
-        return declared.loc[declared.index.isin(getattr(self, table).columns)]
+        found = described(declarations(self._run, map(str, self.aux_loss))[table])
+        return found.loc[found.index.isin(getattr(self, table).columns)]
 
-    def _columns(self) -> dict[str, tuple[columns.Column, ...]]:
-        losses = [name for name in map(str, self.aux_loss) if name.endswith("_raw")]
-        tables = columns.tables(
-            n_experts=self.config["moe"]["n_experts"],
-            balancers=[name.removesuffix("_raw") for name in losses],
-            domains=self.record["data"]["domains"],
-        )
-        return {**tables, "loads": columns.LOADS, "stability": columns.STABILITY}
+
+def declarations(run: StoredRun, aux_loss: Iterable[str]) -> dict[str, tuple[columns.Column, ...]]:
+    """Every column that a frame of a run can have, by the frame's name; aux_loss: the header of that table."""
+    losses = [name for name in aux_loss if name.endswith("_raw")]
+    tables = columns.tables(
+        n_experts=run.config["moe"]["n_experts"],
+        balancers=[name.removesuffix("_raw") for name in losses],
+        domains=run.record["data"]["domains"],
+    )
+    return {**tables, "loads": columns.LOADS, "stability": columns.STABILITY}
 
 
 def described(declared: Sequence[columns.Column]) -> pd.DataFrame:

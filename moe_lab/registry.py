@@ -57,7 +57,7 @@ class Registry:
         pairs = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
         return {argument.arg: _option(argument, default) for argument, default in pairs}
 
-    def fact(self, name: str, word: str) -> bool | None:
+    def fact(self, name: str, word: str) -> Any:
         """What the method's class says of itself, as `word = True`; None: nothing. Nothing is imported."""
         said = {
             ast.unparse(node.targets[0]): node.value
@@ -118,3 +118,4 @@ def _bound(node: ast.expr) -> Any:
 ROUTERS = Registry("router", "routing")
 BALANCERS = Registry("balancer", "balancing")
 SOURCES = Registry("source", "data")
+EXPORTS = Registry("form", "export")

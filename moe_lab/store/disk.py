@@ -1,6 +1,7 @@
 """What is done to a disk: private, synced, all or nothing, with errors that name the path."""
 
 import errno
+import io
 import json
 import os
 import secrets
@@ -8,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from moe_lab.errors import StorageError
 from moe_lab.store import layout
 from moe_lab.store.system import System
 
+BUFFER = 2**20  # bytes of a streamed file that wait in memory
 _FULL = "free space on its file system"
 _CLOSED = "make it writable, or choose another place with --runs-dir"
 _ELSEWHERE = "choose another place with --runs-dir"
@@ -55,6 +58,17 @@ class Disk:
         """Writes and syncs a file that must not exist, readable by its owner only."""
         with writing(path), self._open(self.system.create, path) as descriptor:
             self.write_all(descriptor, data)
+            self.system.sync(descriptor)
+
+    @contextmanager
+    def stream(self, path: Path) -> Iterator[BinaryIO]:
+        """A file that must not exist, private, to be written piece by piece; synced in the end.
+
+        What its writes raise, OSError, is turned into StorageError here.
+        """
+        with writing(path), self._open(self.system.create, path) as descriptor:
+            with io.BufferedWriter(_Stream(self, descriptor), BUFFER) as file:
+                yield file
             self.system.sync(descriptor)
 
     def append(self, path: Path, data: bytes) -> None:
@@ -132,7 +146,7 @@ class Disk:
             finally:
                 os.close(descriptor)
 
-    def write_all(self, descriptor: int, data: bytes) -> None:
+    def write_all(self, descriptor: int, data: bytes | memoryview) -> None:
         """Writes every byte, whatever the system takes at a time. Raises OSError."""
         rest = memoryview(data)
         while rest:
@@ -153,6 +167,21 @@ class Disk:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+class _Stream(io.RawIOBase):
+    """The descriptor of a file as what Python's writers write to."""
+
+    def __init__(self, disk: Disk, descriptor: int):
+        self._disk, self._descriptor = disk, descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data)
+        self._disk.write_all(self._descriptor, view)
+        return view.nbytes
 
 
 DISK = Disk(System())  # this machine's

@@ -29,6 +29,9 @@ OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 COMMIT = "COMMIT.json"
 
+EXPORTS = "export"  # folder in that of a run or a sweep: what was written for other tools
+EXPORT = "EXPORT.json"  # in each of these: of what, when, and which files
+
 STAGING = ".staging-"  # prefix of what is being prepared
 ASIDE = ".aside-"  # prefix of a run of a sweep that gives way to a new one
 REPLACED = ".replaced-"  # prefix of a checkpoint that gives way to a new one of its step

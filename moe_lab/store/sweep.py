@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from moe_lab import tuning
 from moe_lab.config import Resolved
 from moe_lab.config.dump import flow
-from moe_lab.errors import ArtefactError
+from moe_lab.errors import ArtefactError, ConfigError
 from moe_lab.plan import Plan, PlannedRun, on_top, unequal
 from moe_lab.store import layout, limits, records
 from moe_lab.store.commit import newest_commit
@@ -86,7 +86,7 @@ class StoredSweep:
         """What a finished run stored about itself; None for any other, and for one that is damaged or not planned."""
         try:
             stored = StoredRun(self.run_directory(run))
-            self._check_settings(run, stored)
+            self.check_settings(run, stored)
             return stored.outcomes or None
         except ArtefactError:
             return None
@@ -100,7 +100,7 @@ class StoredSweep:
             stored = StoredRun(self.run_directory(run))
             if not stored.is_finished and stored.is_alive:  # whatever its status says
                 return RunState(run, "running")
-            self._check_settings(run, stored)
+            self.check_settings(run, stored)
             if stored.is_finished:
                 return RunState(run, "finished")
             status, state = stored.status, stored.state
@@ -111,7 +111,7 @@ class StoredSweep:
     def damage(self, run: PlannedRun) -> str | None:
         """Why a run that has a folder cannot be gone on with there; None if it can, as far as is known."""
         try:
-            self._check_settings(run, StoredRun(self.run_directory(run)))
+            self.check_settings(run, StoredRun(self.run_directory(run)))
             newest_commit(self.run_directory(run))
         except ArtefactError as error:
             return str(error)
@@ -127,7 +127,7 @@ class StoredSweep:
         append_event(self.disk, self.directory, "aside", **details)
         return aside
 
-    def _check_settings(self, run: PlannedRun, stored: StoredRun) -> None:
+    def check_settings(self, run: PlannedRun, stored: StoredRun) -> None:
         """Raises ArtefactError if what is in a run's folder was made with other settings than those of the plan."""
         planned = on_top(self._settings, normal(run.settings))
         for key, made, asked in unequal(stored.config, planned):
@@ -180,3 +180,11 @@ def create_sweep(
 def is_sweep(directory: Path) -> bool:
     """Whether a folder is that of a sweep."""
     return os.path.lexists(directory / layout.SWEEP)
+
+
+def only_sweep(directories: Sequence[Path]) -> Path | None:
+    """The sweep among folders, None if all are runs. Raises ConfigError for one among others."""
+    sweeps = [directory for directory in directories if is_sweep(directory)]
+    if sweeps and len(directories) > 1:
+        raise ConfigError("a sweep is reported by itself", help="name one sweep, or runs of it")
+    return sweeps[0] if sweeps else None

@@ -51,30 +51,35 @@ def whole_rows(path: Path) -> Iterator[bytes]:
     Raises ArtefactError if the header or a row before the last is damaged, or if the table is too large.
     """
     with reading(path, limits.TABLE) as file:
-        header = _header_line(path, file)
+        header = header_line(path, file)
         yield header
         commas, number, rest = header.count(b","), 2, b""
         while piece := file.read(PIECE):
             rest += piece
             end = rest.rfind(b"\n", 0, max(0, rest.rfind(b"\n"))) + 1  # before the last whole line
-            _check_lines(path, number, rest[:end], commas)
+            check_lines(path, number, rest[:end], commas)
             yield rest[:end]
             number, rest = number + rest.count(b"\n", 0, end), rest[end:]
             limits.LINE.check(len(rest) - rest.find(b"\n") - 1, path, Place(str(path), number))
         last = rest[: rest.find(b"\n") + 1]
         if last.count(b",") >= commas:
-            _check_lines(path, number, last, commas)
+            check_lines(path, number, last, commas)
             yield last
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The same line by line, without newlines; the header first."""
+    return (line for piece in whole_rows(path) for line in piece.split(b"\n")[:-1])
 
 
 def last_row(path: Path) -> dict[str, str]:
     """The cells of the last whole row by column, from the file's two ends alone; empty if there is no row."""
     with reading(path, limits.STREAMED) as file:
-        header = _names(_header_line(path, file))
+        header = column_names(header_line(path, file))
         start = max(file.tell(), os.fstat(file.fileno()).st_size - TAIL)
         file.seek(start)
-        *lines, _torn = file.read().decode(errors="replace").split("\n")
-    whole = [cells for line in lines if len(cells := line.split(",")) == len(header)]
+        *found, _torn = file.read().decode(errors="replace").split("\n")
+    whole = [cells for line in found if len(cells := line.split(",")) == len(header)]
     return dict(zip(header, whole[-1], strict=True)) if whole else {}
 
 
@@ -90,7 +95,7 @@ def last_numbers(path: Path, names: Iterable[str]) -> dict[str, float | None]:
 def read_header(path: Path) -> list[str]:
     """The names of a table's columns. Raises ArtefactError if it has none, or one twice."""
     with reading(path, limits.STREAMED) as file:
-        return _names(_header_line(path, file))
+        return column_names(header_line(path, file))
 
 
 class _Text(io.TextIOBase):
@@ -104,25 +109,27 @@ class _Text(io.TextIOBase):
         return next(filter(None, self._pieces), b"").decode()
 
 
-def _header_line(path: Path, file: BinaryIO) -> bytes:
+def header_line(path: Path, file: BinaryIO) -> bytes:
+    """The first line of a table that is read from its start. Raises ArtefactError if it can be no header."""
     line = file.readline(limits.LINE.most + 1)
     place = Place(str(path), 1)
     limits.LINE.check(len(line), path, place)
     if not line.strip() or not line.endswith(b"\n"):
         raise ArtefactError(f"{path} has no header line")
     limits.COLUMNS.check(line.count(b",") + 1, path)
-    _check_lines(path, 1, line, line.count(b","))
-    names = _names(line)
+    check_lines(path, 1, line, line.count(b","))
+    names = column_names(line)
     if "" in names or len(set(names)) < len(names):
         raise ArtefactError(f"{path} has a column without a name, or two of one name")
     return line
 
 
-def _names(header: bytes) -> list[str]:
+def column_names(header: bytes) -> list[str]:
+    """The names in a header line."""
     return header.decode().removesuffix("\n").split(",")
 
 
-def _check_lines(path: Path, first: int, lines: bytes, commas: int) -> None:
+def check_lines(path: Path, first: int, lines: bytes, commas: int) -> None:
     """Raises ArtefactError unless each line has so many commas, a possible length and nothing that no writer wrote."""
     rows = lines.split(b"\n")[:-1]
     limits.ROWS.check(first + len(rows) - 2, path)
@@ -145,7 +152,7 @@ def _check_row(path: Path, number: int, row: bytes, commas: int) -> None:
 def _check_cells(path: Path) -> None:
     """Raises ArtefactError at the first cell that is not of its column."""
     names = read_header(path)
-    for number, line in enumerate(islice(_lines(path), 1, None), start=2):
+    for number, line in enumerate(islice(lines(path), 1, None), start=2):
         column = 0
         for name, cell in zip(names, line.decode().split(","), strict=True):
             if wrong := table_rules.wrong_cell(name, cell):
@@ -161,12 +168,7 @@ def _number(path: Path, name: str, cell: str) -> float | None:
 
 
 def _line(path: Path, number: int) -> bytes:
-    return next(islice(_lines(path), number - 1, None))
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    """The whole rows one by one, the header first."""
-    return (line for piece in whole_rows(path) for line in piece.split(b"\n")[:-1])
+    return next(islice(lines(path), number - 1, None))
 
 
 def _refuse(

@@ -148,6 +148,12 @@ def test_somebody_elses_loop_may_evaluate_twice_after_a_step(tmp_path: Path) -> 
     assert len(read_table(written(tmp_path, CV + b"1,eval,0,64,0.5\n" * 2))) == 2
 
 
+def test_a_label_that_is_called_like_an_expert_has_a_loss_and_no_load(tmp_path: Path) -> None:
+    path = tmp_path / "eval.csv"
+    path.write_bytes(b"step,lm_loss,expert_a_loss,expert_b_loss\n0,2.5,2.25,2.75\n")
+    assert len(read_table(path)) == 1
+
+
 def test_what_is_wrong_in_a_long_line_is_shown_with_little_around_it(tmp_path: Path) -> None:
     names = ",".join(f"c{i}" for i in range(100))
     row = ",".join(["0"] * 70 + ["x"] + ["0"] * 29)
