@@ -42,7 +42,7 @@ def fit(
     """
     config, keep = experiment.config, experiment.config.checkpoint.keep
     began = time.perf_counter() - done.elapsed_s
-    if not done.evaluated and not _evaluate(experiment, run, done.step, stop):
+    if not done.evaluated and not _evaluate(experiment, run, done.step, stop, reporter):
         return False
     if not done.evaluated and done.step == config.train.steps:
         run.commit(experiment.state(done.step), keep=keep)
@@ -54,11 +54,11 @@ def fit(
         if logged or result.fault:
             _write_step(experiment, run, result)
         due = last or step % config.eval.every == 0
-        evaluated = not due or _evaluate(experiment, run, step, stop)
+        evaluated = not due or _evaluate(experiment, run, step, stop, reporter)
         if logged:
             _write_timing(experiment, run, step, began, started)
         run.flush()
-        reporter.step(result)
+        reporter.step(result, time.perf_counter() - began)
         stopping = stop.asked  # looked at once: a signal may come at any moment
         if stop.signal:
             reporter.say(f"stopping after step {step} (Ctrl-C again to stop now)")
@@ -77,8 +77,10 @@ def _write_step(experiment: Experiment, run: Run, result: Step) -> None:
     watch_step(run, result.step, experiment.watches, result.layers)
 
 
-def _evaluate(experiment: Experiment, run: Run, step: int, stop: StopRequest) -> bool:
-    """Evaluate after a step, and write it; False if a stop was asked for before the end."""
+def _evaluate(
+    experiment: Experiment, run: Run, step: int, stop: StopRequest, reporter: Reporter
+) -> bool:
+    """Evaluate after a step, write and tell it; False if a stop was asked for before the end."""
     try:
         found = experiment.probe.evaluate(experiment.model, stop.check)
     except Stopped:
@@ -86,6 +88,7 @@ def _evaluate(experiment: Experiment, run: Run, step: int, stop: StopRequest) ->
     write_evaluation(run, step, found, experiment.weights)
     if found.fault:
         raise _diverged(run, f"{found.fault} after step {step}")
+    reporter.evaluated(step, found.lm_loss)
     return True
 
 

@@ -13,7 +13,7 @@ from moe_lab.config import Resolved
 from moe_lab.errors import ConfigError, DivergedError, OutOfMemoryError
 from moe_lab.experiment import MOMENTS, Experiment, build
 from moe_lab.loop import fit
-from moe_lab.progress import Reporter
+from moe_lab.progress import Facts, Reporter, Story
 from moe_lab.report.outcomes import reached
 from moe_lab.report.references import found_in
 from moe_lab.rows import headers
@@ -149,8 +149,9 @@ def _go(
     experiment: Experiment, run: Run, done: resuming.Done, stop: StopRequest, reporter: Reporter
 ) -> Outcome:
     """Run the loop, and write down how it ended."""
-    steps = experiment.config.train.steps
-    reporter.start(str(run.directory), done.step, steps)
+    steps, settings = experiment.config.train.steps, experiment.config.model_dump(mode="json")
+    facts = Facts.of(str(run.directory), settings, experiment.device.type)
+    reporter.start(Story(facts, done.step))
     with _endings(run), _memory_errors():
         complete = fit(experiment, run, done, stop=stop, reporter=reporter)
         if complete:

@@ -176,7 +176,7 @@ class SignalAt(Silent):
         self.at, self.number = step, number
         self.said: list[str] = []
 
-    def step(self, result: Step) -> None:
+    def step(self, result: Step, elapsed_s: float) -> None:
         if result.step == self.at:
             os.kill(os.getpid(), self.number)
 

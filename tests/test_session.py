@@ -211,7 +211,7 @@ def test_a_run_can_be_stopped_and_resumed_many_times(finished: Path, tmp_path: P
 
 
 class Broken(Silent):
-    def step(self, result: Step) -> None:
+    def step(self, result: Step, elapsed_s: float) -> None:
         if result.step == 6:
             raise ZeroDivisionError("by a reporter")
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from moe_lab import config
 from moe_lab.errors import ConfigError, MoeLabError
 from moe_lab.launch.task import Ended, Progress, Task
-from moe_lab.progress.base import Reporter, Silent, Step, worst_n_eff
+from moe_lab.progress.base import Reporter, Silent
+from moe_lab.progress.facts import Step, worst_n_eff
+from moe_lab.progress.story import Story
 from moe_lab.signals import ASKED
 from moe_lab.store.disk import DISK, Disk
 from moe_lab.store.lock import InUseError
@@ -82,10 +84,10 @@ class _Wire(Silent):
     def __init__(self, run: str, line: Connection):
         self.run, self.line, self.next_time, self.steps = run, line, 0.0, 0
 
-    def start(self, title: str, step: int, steps: int) -> None:
-        self.steps = steps
+    def start(self, story: Story) -> None:
+        self.steps = story.facts.steps or 0
 
-    def step(self, result: Step) -> None:
+    def step(self, result: Step, elapsed_s: float) -> None:
         if (now := time.monotonic()) < self.next_time:
             return
         self.next_time = now + PAUSE

@@ -1,60 +1,13 @@
-"""Reporters of a run and of a sweep, what they read of a step, and those that show next to nothing."""
+"""Reporters of a run and of a sweep, and those that show next to nothing."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
 from moe_lab import escape
-from moe_lab.metrics import Load
-
-
-class Layer(Protocol):
-    """What is read of one MoE layer: `tally.Reading` has it."""
-
-    @property
-    def top_k(self) -> int: ...  # noqa: D102
-
-    @property
-    def dropped(self) -> float: ...  # noqa: D102
-
-    @property
-    def load(self) -> Load: ...  # noqa: D102
-
-    @property
-    def cv(self) -> float: ...  # noqa: D102
-
-    @property
-    def n_eff(self) -> float: ...  # noqa: D102
-
-
-class Deaths(Protocol):
-    """What is read of the experts that a window of steps left out."""
-
-    @property
-    def dead_experts(self) -> float: ...  # noqa: D102
-
-
-class Step(Protocol):
-    """What is read of one optimizer step: `rows.Step` has it."""
-
-    @property
-    def step(self) -> int: ...  # noqa: D102
-
-    @property
-    def lm_loss(self) -> float: ...  # noqa: D102
-
-    @property
-    def aux_loss(self) -> float: ...  # noqa: D102
-
-    @property
-    def grad_norm(self) -> float: ...  # noqa: D102
-
-    @property
-    def layers(self) -> Mapping[int, Layer]: ...  # noqa: D102
-
-    @property
-    def deaths(self) -> Mapping[int, Deaths | None]: ...  # noqa: D102
+from moe_lab.progress.facts import Row, Step
+from moe_lab.progress.story import Story
 
 
 @runtime_checkable
@@ -70,11 +23,14 @@ class Reporter(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def start(self, title: str, step: int, steps: int) -> None:
-        """A run begins, or goes on after `step`."""
+    def start(self, story: Story) -> None:
+        """A run begins, or goes on; the story is what is known of it by now."""
 
-    def step(self, result: Step) -> None:
-        """A step is done."""
+    def step(self, result: Step, elapsed_s: float) -> None:
+        """A step is done; elapsed_s: training time up to it, over all parts of an interrupted run."""
+
+    def evaluated(self, step: int, lm_loss: float) -> None:
+        """The held-out loss after a step; told before that step is."""
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -92,10 +48,16 @@ class SweepReporter(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        return None
 
-    def start(self, title: str, runs: int, finished: int) -> None:
-        """A sweep begins, or goes on after `finished` of its runs."""
+    def start(
+        self, title: str, runs: int, finished: int, watched: Sequence[Row] | None = None
+    ) -> None:
+        """A sweep begins, or goes on after `finished` of its runs.
+
+        watched: if another process drives it, those of its runs that have begun, finished ones among them.
+        """
 
     def begun(self, run: str) -> None:
         """A run begins, or begins again after an interruption."""
@@ -123,9 +85,11 @@ class Silent:
 
     def __exit__(self, *exception: object) -> None: ...
 
-    def start(self, title: str, step: int, steps: int) -> None: ...  # noqa: D102
+    def start(self, story: Story) -> None: ...  # noqa: D102
 
-    def step(self, result: Step) -> None: ...  # noqa: D102
+    def step(self, result: Step, elapsed_s: float) -> None: ...  # noqa: D102
+
+    def evaluated(self, step: int, lm_loss: float) -> None: ...  # noqa: D102
 
     def say(self, text: str) -> None: ...  # noqa: D102
 
@@ -148,8 +112,3 @@ class SweepMessages(SweepReporter):
 
     def say(self, text: str) -> None:  # noqa: D102
         self.write(text)
-
-
-def worst_n_eff(result: Step) -> float | None:
-    """n_eff of the worst MoE layer; None if there is none."""
-    return min((layer.n_eff for layer in result.layers.values()), default=None)

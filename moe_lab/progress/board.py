@@ -2,43 +2,16 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
 from moe_lab.progress.base import SweepMessages, on_stderr
+from moe_lab.progress.facts import Row
 
-FAILED = ("failed", "diverged")
-OVER = ("finished", *FAILED)  # nothing is left to do
 RANKS = {"running": 0, "failed": 1, "diverged": 1, "interrupted": 2, "stopped": 2, "finished": 3}
 SURE_SHARE, SURE_S = 0.02, 60.0  # of the work and seconds: before either there is no eta
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was last told of one run."""
-
-    name: str
-    state: str = "running"
-    step: int = 0
-    steps: int = 0  # 0 until a step is told
-    before: int = 0  # steps done before this session
-    lm_loss: float | None = None
-    n_eff: float | None = None
-    error: str = ""
-
-    @property
-    def done(self) -> float:
-        """Share of the run done in this session."""
-        if self.state == "finished":
-            return 1 - self.before / max(self.steps, 1)
-        return (self.step - self.before) / max(self.steps, 1)
-
-    @property
-    def over(self) -> float:
-        """Share of the run that is not left to do."""
-        return 1.0 if self.state in OVER else self.step / max(self.steps, 1)
 
 
 class Board(SweepMessages):
@@ -52,9 +25,12 @@ class Board(SweepMessages):
         super().__init__(write)
         self.clock = clock
 
-    def start(self, title: str, runs: int, finished: int) -> None:  # noqa: D102
-        self.title, self.runs, self.before = title, runs, finished
-        self.began, self.rows = self.clock(), dict[str, Row]()
+    def start(  # noqa: D102
+        self, title: str, runs: int, finished: int, watched: Sequence[Row] | None = None
+    ) -> None:
+        self.title, self.runs, self.is_ours = title, runs, watched is None
+        self.began, self.rows = self.clock(), {row.name: row for row in watched or ()}
+        self.before = finished - sum(row.state == "finished" for row in self.rows.values())
 
     def begun(self, run: str) -> None:  # noqa: D102
         self._change(run, state="running", error="")

@@ -25,16 +25,23 @@ def pick(
     json: Callable[[], Shown],
     none: Callable[[], Shown],
 ) -> Shown:
-    """What shows progress on stderr in a mode: live, plain, json, none or auto.
+    """What shows progress on stderr in a mode: live, plain, json, none or auto, as `resolved` has it."""
+    mode = resolved(mode)
+    if mode == "live":
+        return live(Console(stderr=True))
+    return {"plain": plain, "json": json, "none": none}[mode]()
 
-    auto is live if stderr is a terminal that can show it, else plain. A terminal cannot if TERM is dumb, if CI is set,
-    or if Rich is told so by TTY_INTERACTIVE=0.
+
+def resolved(mode: str) -> str:
+    """The mode that auto stands for: live if stderr is a terminal that can show it, else plain.
+
+    A terminal cannot if TERM is dumb, if CI is set, or if Rich is told so by TTY_INTERACTIVE=0.
     """
-    console = Console(stderr=True)
-    if mode == "auto":
-        can = sys.stderr.isatty() and console.is_interactive and not os.environ.get("CI")
-        mode = "live" if can else "plain"
-    return live(console) if mode == "live" else {"plain": plain, "json": json, "none": none}[mode]()
+    if mode != "auto":
+        return mode
+    interactive = Console(stderr=True).is_interactive
+    can = sys.stderr.isatty() and interactive and not os.environ.get("CI")
+    return "live" if can else "plain"
 
 
 class Canvas(Display):

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from moe_lab.progress.board import FAILED, Board, Row
+from moe_lab.progress.board import Board
 from moe_lab.progress.canvas import PAUSE, SHARE, Canvas, minutes
+from moe_lab.progress.facts import FAILED, Row
 
 ROWS = 20  # runs in the table, at most
 OTHER_LINES = 5  # of a terminal's height: the header, twice if it is folded, names, hidden, cursor
@@ -22,21 +23,24 @@ class SweepView:
     """One drawing of a sweep."""
 
     board: Board
+    passing: bool = True  # whether time passes: else it is drawn once
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """A header, then a row per run."""
-        yield Text(header(self.board), "bold", no_wrap=False, overflow="fold")
+        yield Text(header(self.board, passing=self.passing), "bold", no_wrap=False, overflow="fold")
         if self.board.rows:
             yield from table(self.board, options.max_width, options.max_height - OTHER_LINES)
 
 
-def header(board: Board) -> str:
-    """How far, and how long."""
+def header(board: Board, *, passing: bool = True) -> str:
+    """How far and, if time passes, how long."""
     counts = board.counts(*FAILED, "interrupted", "stopped", "running")
     progress = f"{board.finished} of {board.runs} finished{counts}  {board.share:.0%}"
-    seconds = board.eta_s
+    if not passing:
+        return f"{board.title}  {progress}"
+    seconds, session = board.eta_s, "so far" if board.is_ours else "watched"
     eta = "-" if seconds is None else minutes(seconds)
-    return f"{board.title}  {progress}  eta {eta}  ({minutes(board.elapsed_s)} so far)"
+    return f"{board.title}  {progress}  eta {eta}  ({minutes(board.elapsed_s)} {session})"
 
 
 def table(board: Board, width: int, height: int) -> Iterator[Text]:
@@ -103,8 +107,10 @@ class SweepLive(Board):
     def __exit__(self, *exception: object) -> None:
         self.canvas.stop()  # which draws what is known by now
 
-    def start(self, title: str, runs: int, finished: int) -> None:  # noqa: D102
-        super().start(title, runs, finished)
+    def start(  # noqa: D102
+        self, title: str, runs: int, finished: int, watched: Sequence[Row] | None = None
+    ) -> None:
+        super().start(title, runs, finished, watched)
         self.canvas.draw(SweepView(self))
 
     def changed(self, row: Row) -> None:  # noqa: D102

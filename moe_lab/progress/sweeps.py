@@ -1,11 +1,12 @@
 """What a person sees while a sweep runs: a table of runs on a terminal, a bounded number of plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from moe_lab.progress.base import SweepMessages, SweepReporter, on_stderr
-from moe_lab.progress.board import FAILED, Board, Row
+from moe_lab.progress.board import Board
 from moe_lab.progress.canvas import pick
+from moe_lab.progress.facts import FAILED, Row
 from moe_lab.progress.lines import JSON_PAUSE, LINES, PAUSE, as_object
 from moe_lab.progress.sweep_live import SweepLive
 
@@ -17,8 +18,10 @@ FAILURES = 20  # plain lines of runs that failed, at most
 class SweepLines(Board):
     """Plain lines: one at the start, at most LINES of progress and FAILURES of runs that failed."""
 
-    def start(self, title: str, runs: int, finished: int) -> None:  # noqa: D102
-        super().start(title, runs, finished)
+    def start(  # noqa: D102
+        self, title: str, runs: int, finished: int, watched: Sequence[Row] | None = None
+    ) -> None:
+        super().start(title, runs, finished, watched)
         self.next_time, self.parts, self.failures = self.began + PAUSE, self._parts(), 0
         self.write(f"{title}  {finished} of {runs} runs finished")
 
@@ -59,7 +62,9 @@ class SweepJson(SweepMessages):
         super().__init__(write)
         self.clock, self.next_time = clock, 0.0
 
-    def start(self, title: str, runs: int, finished: int) -> None:  # noqa: D102
+    def start(  # noqa: D102
+        self, title: str, runs: int, finished: int, watched: Sequence[Row] | None = None
+    ) -> None:
         self.write(as_object("start", sweep=title, runs=runs, finished=finished))
 
     def begun(self, run: str) -> None:  # noqa: D102

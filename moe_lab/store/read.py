@@ -46,10 +46,13 @@ class StoredRun:
     @property
     def state(self) -> str:
         """The state in status.json, unless the summary is there, or it says running and no process writes the run."""
+        alive = (
+            self.is_alive
+        )  # asked first: a process that has ended by then has written all that it will
         if self.is_finished:  # whatever the disk refused after it
             return "finished"
         state = str(self.status["state"])
-        return "interrupted" if state == "running" and not self.is_alive else state
+        return "interrupted" if state == "running" and not alive else state
 
     @property
     def summary(self) -> dict[str, Any] | None:

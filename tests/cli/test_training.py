@@ -105,7 +105,8 @@ def test_progress_as_json_is_on_stderr(cli: Cli, tmp_path: Path):
     done = cli("train", *small("steps=2"), "--runs-dir", tmp_path, "--progress", "json")
     assert done.stdout == f"{tmp_path}/run\n"
     events = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [event["event"] for event in events] == ["start", "step", "step"]
+    told = [event["event"] for event in events]
+    assert told == ["start", "evaluated", "step", "evaluated", "step"]
     assert events[0]["run"] == f"{tmp_path}/run"
 
 

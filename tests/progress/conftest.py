@@ -2,11 +2,14 @@
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from moe_lab import metrics
+from moe_lab.progress import Facts, Story
+
+FACTS = Facts("runs/x", steps=10, seed=0, device="cpu", threads=1, tokens_per_step=100)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ def see() -> See:
         return SeenStep(step, layers, dict.fromkeys(layers, deaths))
 
     return build
+
+
+def story(directory: str = "runs/x", step: int = 0, **facts: object) -> Story:
+    """A run of which no step was told; by default of 10 steps of 100 tokens."""
+    return Story(replace(FACTS, directory=directory, **facts), step)
 
 
 class Terminal(io.StringIO):

@@ -5,15 +5,15 @@ import pytest
 
 from moe_lab.progress import JsonLines, Lines, Messages
 
-from .conftest import See
+from .conftest import See, story
 
 
 def lines(see: See, steps: int, *, first: int = 0, pause: float = 0) -> list[str]:
     written: list[str] = []
     with Lines(written.append, pause=pause) as reporter:
-        reporter.start("runs/x", first, steps)
+        reporter.start(story(step=first, steps=steps))
         for step in range(first + 1, steps + 1):
-            reporter.step(see(step, [4, 4, 4, 0]))  # n_eff = exp(ln 3) = 3.0
+            reporter.step(see(step, [4, 4, 4, 0]), 2 * step)  # n_eff = exp(ln 3) = 3.0
     return written
 
 
@@ -32,14 +32,38 @@ def test_plain_progress_of_a_long_run_is_evenly_spread(see: See):
 def test_plain_progress_says_how_far_how_good_and_how_long(see: See):
     first, second, *_ = lines(see, 100)
     assert first == "runs/x  steps 0/100"
-    assert second.startswith("step 5/100  loss 2.500  worst n_eff 3.0  eta ")
+    assert second == "step 5/100  loss 2.500  worst n_eff 3.0  eta 190 s"  # 95 steps of 2 s
+
+
+def test_plain_progress_has_the_last_held_out_loss(see: See):
+    written: list[str] = []
+    reporter = Lines(written.append, pause=0)
+    reporter.start(story(steps=100))
+    for step in range(5, 11):
+        if step != 10:
+            reporter.evaluated(step, 2 + step / 10)
+        reporter.step(see(step), step)
+    assert [line.partition("  eta")[0] for line in written[1:]] == [
+        "step 5/100  loss 2.500  val 2.500 @5",
+        "step 10/100  loss 2.500  val 2.900 @9",
+    ]
+
+
+def test_a_run_of_unknown_length_has_a_line_at_each_doubling_and_no_eta(see: See):
+    written: list[str] = []
+    reporter = Lines(written.append, pause=0)
+    reporter.start(story(steps=None))
+    for step in range(1, 101):
+        reporter.step(see(step), step)
+    # the next step is twice the last and one: 1, 3, 7, 15, 31, 63
+    assert written == ["runs/x  steps 0", *(f"step {2**n - 1}  loss 2.500" for n in range(1, 7))]
 
 
 def test_a_model_without_experts_has_no_routing_to_report(see: See):
     written: list[str] = []
     reporter = Lines(written.append, pause=0)
-    reporter.start("runs/x", 0, 100)
-    reporter.step(see(5))
+    reporter.start(story(steps=100))
+    reporter.step(see(5), 5)
     assert written[1].startswith("step 5/100  loss 2.500  eta ")
 
 
@@ -49,15 +73,16 @@ def test_a_short_run_prints_its_start_alone(see: See):
 
 def test_plain_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]):
     reporter = Lines(pause=0)
-    reporter.start("runs/x", 0, 4)
+    reporter.start(story(steps=4))
     reporter.say("hello")
     assert capsys.readouterr() == ("", "runs/x  steps 0/4\nhello\n")
 
 
 def test_without_progress_what_is_said_is_still_shown(see: See, capsys: pytest.CaptureFixture[str]):
     with Messages() as reporter:
-        reporter.start("runs/x", 0, 4)
-        reporter.step(see(1, [1, 1]))
+        reporter.start(story(steps=4))
+        reporter.evaluated(0, 2.5)
+        reporter.step(see(1, [1, 1]), 1)
         reporter.say("stopped after step 1")
     assert capsys.readouterr() == ("", "stopped after step 1\n")
 
@@ -68,21 +93,24 @@ def test_without_progress_what_is_said_is_still_shown(see: See, capsys: pytest.C
 def objects(see: See, pause: float) -> list[dict[str, Any]]:
     written: list[str] = []
     reporter = JsonLines(written.append, pause)
-    reporter.start("runs/x", 0, 3)
+    reporter.start(story(steps=3))
     for step in (1, 2, 3):
-        reporter.step(see(step, [4, 4, 4, 0], [1, 1, 1, 1]))
+        reporter.step(see(step, [4, 4, 4, 0], [1, 1, 1, 1]), step)
+    reporter.evaluated(3, float("nan"))
     reporter.say('a "quoted"\nline')
     return [json.loads(line) for line in written]
 
 
 def test_each_event_is_a_json_object_on_a_line(see: See):
-    start, *steps, message = objects(see, pause=0)
-    assert start == {"event": "start", "run": "runs/x", "step": 0, "steps": 3}
+    start, *steps, evaluated, message = objects(see, pause=0)
+    run = {"run": "runs/x", "step": 0, "steps": 3, "seed": 0, "device": "cpu", "threads": 1}
+    assert start == {"event": "start", **run}
     assert [step["step"] for step in steps] == [1, 2, 3]
     assert steps[0] == {
         **{"event": "step", "step": 1, "lm_loss": 2.5, "aux_loss": 0.01, "grad_norm": 0.84},
         "n_eff_worst": pytest.approx(3),
     }
+    assert evaluated == {"event": "evaluated", "step": 3, "lm_loss": None}  # JSON has no nan
     assert message == {"event": "message", "text": 'a "quoted"\nline'}
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from moe_lab.progress import JsonLines, Lines, Live, Messages, for_stderr
 
-from .conftest import See, Terminal
+from .conftest import See, Terminal, story
 
 
 def draw(see: See, width: int = 120, *, say: str = "", pause: float = 0) -> str:
@@ -16,20 +16,36 @@ def draw(see: See, width: int = 120, *, say: str = "", pause: float = 0) -> str:
     terminal = io.StringIO()
     console = Console(file=terminal, force_terminal=True, width=width, color_system=None)
     with Live(console, pause, share=inf) as reporter:
-        reporter.start("runs/[red]x", 3, 10)
+        reporter.start(story("runs/[red]x", 3))
         for step in range(4, 9):
-            reporter.step(see(step, [4, 4, 4, 0], [9, 1, 1, 1], dead_experts=0.25))
+            result = see(step, [4, 4, 4, 0], [9, 1, 1, 1], dead_experts=0.25)
+            reporter.step(result, elapsed_s=2 * step)
         if say:
             reporter.say(say)
     return terminal.getvalue()
 
 
-def test_the_view_says_how_far_how_good_and_how_balanced(see: See):
+def test_the_view_says_how_far_how_good_how_balanced_and_how_to_stop(see: See):
     shown = draw(see)
-    assert re.search(r"step 8/10  80%  eta \d+:\d\d  runs/\[red\]x", shown)
-    assert "loss 2.510  (lm 2.500 + aux 0.010)   grad 0.84   " in shown
-    # layer 0: (1/3, 1/3, 1/3, 0): cv = sqrt(4 * 3 / 9 - 1) = 0.577, max = 4/3, n_eff 3; 0.25 of 4 experts is dead
-    assert re.search(r"L0 .* 0\.58 +1\.33 +3\.0 +1 +0\.0%  skewed", shown)
+    assert re.search(r"\[red\]x  seed 0  cpu, 1 thread +step 8/10  80%  eta 0:04", shown)
+    assert "loss 2.510   (lm 2.500 + aux 0.010)   50.0 tok/s   grad 0.84" in shown
+    assert "L0  0 ▆▆  1 ▆▆  2 ▆▆  3 ··" in shown
+    assert "Ctrl-C: saved, and can be resumed" in shown
+
+
+def test_the_last_drawing_asks_for_nothing_and_has_no_eta(see: See):
+    last = draw(see).rpartition("step 8/10")[2]
+    assert last.startswith("  80%  in 0:16")
+    assert "Ctrl-C" not in last
+
+
+def test_a_held_out_loss_is_shown_with_its_step(see: See):
+    terminal = io.StringIO()
+    with Live(Console(file=terminal, force_terminal=True, width=120)) as reporter:
+        reporter.start(story())
+        reporter.evaluated(0, 2.0)
+        reporter.step(see(1), 1.0)
+    assert "val 2.000 @0   ppl 7.389" in terminal.getvalue()
 
 
 def test_it_is_drawn_seldom_and_at_the_end(see: See):
@@ -44,9 +60,9 @@ def test_it_is_drawn_seldom_and_at_the_end(see: See):
 def test_a_collapse_is_a_word_after_its_fifty_steps(see: See):
     terminal = io.StringIO()
     with Live(Console(file=terminal, force_terminal=True, width=120), 0, share=inf) as reporter:
-        reporter.start("runs/x", 0, 50)
+        reporter.start(story(steps=50))
         for step in range(1, 51):
-            reporter.step(see(step, [8, 0, 0, 0]))
+            reporter.step(see(step, [8, 0, 0, 0]), step)
     before, _, last = terminal.getvalue().partition("step 50/50")
     assert "collapsed" in last
     assert "collapsed" not in before
@@ -59,8 +75,8 @@ def test_a_view_without_a_step_or_without_experts_is_no_error(see: See):
         pass
     assert "step" not in terminal.getvalue()
     with Live(console) as reporter:
-        reporter.start("runs/dense", 0, 10)
-        reporter.step(see(1))
+        reporter.start(story())
+        reporter.step(see(1), 1.0)
     assert "step 1/10  10%" in terminal.getvalue()
     assert "expert load" not in terminal.getvalue()
 
@@ -73,6 +89,17 @@ def test_nothing_a_user_wrote_is_markup_on_a_terminal(see: See):
 def test_a_line_that_is_said_is_not_broken_on_a_narrow_terminal(see: See):
     command = "go on with: moe-lab resume /a/long/path/to/the/runs/of/a/project"
     assert command in draw(see, 30, say=command)
+
+
+def test_a_story_that_was_told_is_drawn_at_once(see: See):
+    known = story()
+    known.step(see(7, [1, 1]), 7.0)
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True, width=80)
+    with Live(console, note="Ctrl-C: stop watching") as reporter:
+        reporter.start(known)
+        assert "step 7/10" in terminal.getvalue()
+        assert "Ctrl-C: stop watching" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
@@ -119,8 +146,8 @@ def coloured(see: See, monkeypatch: pytest.MonkeyPatch, **environment: str) -> b
     for name, value in {"TERM": "xterm-256color", **environment}.items():
         monkeypatch.setenv(name, value)
     with for_stderr() as reporter:
-        reporter.start("runs/x", 0, 10)
-        reporter.step(see(5, [9, 1, 1, 1]))
+        reporter.start(story())
+        reporter.step(see(5, [9, 1, 1, 1]), 5.0)
     assert "skewed" in terminal.getvalue()
     return bool(re.search(r"\x1b\[[\d;]*3\d", terminal.getvalue()))
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from moe_lab.progress.board import Board
 from moe_lab.progress.canvas import minutes
+from moe_lab.progress.facts import Row
 from moe_lab.progress.sweep_live import SweepView, header
 from moe_lab.progress.sweeps import (
     SweepJson,
@@ -109,6 +110,26 @@ def test_an_interrupted_run_begins_again_where_it_is_told_to():
     sweep.step("a", 5, 10, 2.5, None)  # from its checkpoint of step 4
     clock.now += 10
     assert (sweep.share, sweep.eta_s) == (0.25, pytest.approx(10 / 0.5 * 1.5))
+
+
+def test_what_a_watched_sweep_had_done_before_sets_no_pace():
+    clock = Clock()
+    sweep = Board(clock=clock)
+    known = [
+        Row("a", "finished", 400, 400, 400, 2.5),
+        Row("b", "running", 100, 400, 100, 2.6),
+        Row("c", "failed", error="no memory"),
+    ]
+    sweep.start("sweep-alpha", 8, 1, known)
+    assert (sweep.finished, sweep.share) == (1, (1 + 1 / 4 + 1) / 8)
+    assert sweep.eta_s is None
+    sweep.step("b", 300, 400, 2.5, None)
+    clock.now += 10
+    # half a run in 10 s; of eight runs 8 - 2 - 3/4 are left
+    assert sweep.eta_s == pytest.approx(20 * 5.25)
+    assert header(sweep).endswith("eta 1:45  (0:10 watched)")
+    assert header(sweep, passing=False) == "sweep-alpha  1 of 8 finished, 1 failed, 1 running  34%"
+    assert [line.split()[0] for line in shown(sweep)[2:]] == ["b", "c", "no", "a"]  # c: no memory
 
 
 def test_there_is_no_eta_before_two_percent_or_a_minute():

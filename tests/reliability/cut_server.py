@@ -18,7 +18,7 @@ from conftest import SignalAt, results, small
 
 from moe_lab import session
 from moe_lab.config import load
-from moe_lab.progress import Silent
+from moe_lab.progress import Silent, Story
 from moe_lab.store.read import StoredRun
 
 from .processes import fork
@@ -56,8 +56,8 @@ class Cut(NamedTuple):
 class Cutting(SignalAt):
     """Sends the signal, at 0 when the run starts."""
 
-    def start(self, title: str, step: int, steps: int) -> None:
-        if self.at == step == 0:
+    def start(self, story: Story) -> None:
+        if self.at == story.steps_done == 0:
             os.kill(os.getpid(), self.number)
 
 

@@ -32,7 +32,7 @@ class StopAt(Silent):
     def __init__(self, step: int):
         self.at = step
 
-    def step(self, result: Step) -> None:
+    def step(self, result: Step, elapsed_s: float) -> None:
         """The loop has made a step."""
         if result.step == self.at:
             os.kill(os.getpid(), signal.SIGTERM)
