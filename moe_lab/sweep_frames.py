@@ -11,13 +11,16 @@ from moe_lab import sweep_columns
 from moe_lab.frames import RunFrames, described
 from moe_lab.plan import Plan
 from moe_lab.report import sweep_reading, sweep_tables
-from moe_lab.report.sweeps import Analysis
+from moe_lab.report.sweeps import MARGIN, Analysis
 from moe_lab.store.sweep import StoredSweep
 
 
-def load_sweep(path: str | os.PathLike[str]) -> "SweepFrames":
-    """A sweep as far as it is. Raises ArtefactError if it is none or a file of it is corrupt."""
-    return SweepFrames(path)
+def load_sweep(path: str | os.PathLike[str], *, margin: float = MARGIN) -> "SweepFrames":
+    """A sweep as far as it is. Raises ArtefactError if it is none or a file of it is corrupt.
+
+    margin: in nats; differences that surely lie within are called equivalent.
+    """
+    return SweepFrames(path, margin=margin)
 
 
 class SweepFrames(os.PathLike[str]):
@@ -27,8 +30,8 @@ class SweepFrames(os.PathLike[str]):
     them: settings by dotted path, a mapping or list as its JSON. Itself it is the path of the sweep.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self._sweep = StoredSweep(Path(path))
+    def __init__(self, path: str | os.PathLike[str], *, margin: float = MARGIN):
+        self._sweep, self._margin = StoredSweep(Path(path)), margin
 
     def __fspath__(self) -> str:
         return str(self.directory)
@@ -49,12 +52,12 @@ class SweepFrames(os.PathLike[str]):
     @cached_property
     def runs(self) -> pd.DataFrame:
         """Each run's settings, seed, state and outcomes; NaN until it has finished."""
-        return _frame(sweep_tables.runs_csv(self._analysis))
+        return _frame(sweep_tables.runs_csv(self.analysis))
 
     @cached_property
     def points(self) -> pd.DataFrame:
         """Each point's means over its finished runs, and its paired differences from the baseline."""
-        return _frame(sweep_tables.to_csv(self._analysis))
+        return _frame(sweep_tables.to_csv(self.analysis))
 
     def run(self, name: str) -> RunFrames:
         """The tables of one run, by its name in `runs`. Raises ArtefactError if it has not begun."""
@@ -65,13 +68,14 @@ class SweepFrames(os.PathLike[str]):
         keys = self.plan.keys
         declared = {
             "runs": sweep_columns.runs(keys),
-            "points": sweep_columns.points(keys, self._analysis.loss),
+            "points": sweep_columns.points(keys, self.analysis.loss),
         }
         return described(declared[table])
 
     @cached_property
-    def _analysis(self) -> Analysis:
-        return sweep_reading.read(self._sweep)
+    def analysis(self) -> Analysis:
+        """All that a report of the sweep says."""
+        return sweep_reading.read(self._sweep, margin=self._margin)
 
 
 def _frame(table: str) -> pd.DataFrame:

@@ -19,6 +19,15 @@ class PairExcess:
     floor: float  # what independent choices show at this number of tokens
 
 
+@dataclass(frozen=True)
+class FreePairs:
+    """The pairs of experts that load leaves free, and how many tokens it implies for each."""
+
+    experts: NDArray[np.int64]  # (n,) those that some tokens go to, and not all
+    size: int  # of them per token, at least 2
+    expected: Array  # (n, n) T p_ij; on the diagonal the load itself
+
+
 def coactivation_counts(chosen: NDArray[np.int64], n_experts: int) -> NDArray[np.int64]:
     """N_ij: tokens that went to both i and j, (E, E), from their experts (T, k); N_ii: tokens of i."""
     pairs = chosen[:, :, None] * n_experts + chosen[:, None, :]
@@ -50,23 +59,29 @@ def coactivation_excess(counts: NDArray[np.int64], *, top_k: int) -> PairExcess 
     Experts that every token goes to, or none, are in no pair that is free and do not count in that E and k; where
     fewer than two choices per token are left, load says everything and both are 0.
     """
-    n_experts = len(counts)
-    if top_k in (1, n_experts):
+    if top_k in (1, len(counts)):
         return None
-    own = counts.diagonal()
-    tokens = int(own.sum()) // top_k
-    free, size = (own > 0) & (own < tokens), top_k - int((own == tokens).sum())
-    if size < 2:
+    free = free_pairs(counts, top_k=top_k)
+    if free is None:
         return PairExcess(0.0, 0.0)
-    n = int(free.sum())
-    two = np.ix_(free, free)
+    n, size = len(free.experts), free.size
     apart = ~np.eye(n, dtype=bool)
-    expected = tokens * pair_probabilities(own[free] / tokens)[apart]
-    distance = np.abs(counts[two][apart] - expected)
+    expected = free.expected[apart]
+    distance = np.abs(counts[np.ix_(free.experts, free.experts)][apart] - expected)
     left = (n - size) * (n - size - 1) / ((n - 1) * (n - 2))
     noise = np.minimum(np.sqrt(2 / pi * left * expected), 2 * expected)
-    pairs = tokens * top_k * (top_k - 1)
+    pairs = int(counts.trace()) // top_k * top_k * (top_k - 1)
     return PairExcess(float(distance.sum()) / 2 / pairs, float(noise.sum()) / 2 / pairs)
+
+
+def free_pairs(counts: NDArray[np.int64], *, top_k: int) -> FreePairs | None:
+    """What load alone implies for N_ij (E, E); None if it leaves fewer than two choices per token."""
+    own = counts.diagonal()
+    tokens = int(own.sum()) // top_k
+    experts, size = np.flatnonzero((own > 0) & (own < tokens)), top_k - int((own == tokens).sum())
+    if size < 2:
+        return None
+    return FreePairs(experts, size, tokens * pair_probabilities(own[experts] / tokens))
 
 
 def pair_probabilities(inclusion: Array) -> Array:

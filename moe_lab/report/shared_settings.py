@@ -28,7 +28,7 @@ def facts(base: Mapping[str, Any], swept: Sequence[str]) -> dict[str, Any]:
     """
     data = {k: named(v) if f"data.{k}" in PLACES else v for k, v in base["data"].items()}
     found = compare.settings({"data": data, **{name: base[name] for name in SECTIONS}})
-    usual = compare.settings(_defaults(base["data"]["source"]))
+    usual = compare.settings(defaults(base["data"]["source"]))
     told = {
         key: value
         for key, value in found.items()
@@ -60,6 +60,8 @@ def _is_swept(key: str, swept: Sequence[str]) -> bool:
     return any(f"{key}.".startswith(f"{s}.") or s.startswith(f"{key}.") for s in swept)
 
 
-def _defaults(source: str) -> dict[str, Any]:
-    data = {name: field.default for name, field in DATA[source].model_fields.items()}
+def defaults(source: str) -> dict[str, Any]:
+    """A config of which nothing was asked but the source of its data, nested."""
+    fields = DATA[source].model_fields.items()
+    data = {name: field.default for name, field in fields if not field.is_required()}
     return {**Config().model_dump(), "data": data}

@@ -35,7 +35,7 @@ def parts(analysis: Analysis, *, with_times: bool = False) -> Iterator[Part]:
         yield Note("\n".join(_sentences(analysis.thresholds)))
     if analysis.rule:
         yield from _rule(analysis.rule, analysis.loss)
-    yield from _unfinished(analysis.runs)
+    yield from unfinished(analysis.runs)
     if measured:
         yield Note("\n".join(_reading(analysis)))
 
@@ -54,13 +54,18 @@ def counted_as(things: Sequence[object], name: str) -> str:
     return f"{len(things)} {name}" + ("" if len(things) == 1 else "s")
 
 
-def _shared(facts: Mapping[str, Any]) -> list[str]:
-    """A line on the data, and one on all else."""
+def shared(facts: Mapping[str, Any]) -> dict[str, str]:
+    """By section of the config, what is said of the settings that all runs share."""
     sections: dict[str, list[str]] = {}
     for key, value in facts.items():
         section, leaf = key.split(".", 1)
-        sections.setdefault(section, []).append(f"{leaf} {cell(_setting(key, value))}")
-    lines = {section: f"{section}: {', '.join(told)}" for section, told in sections.items()}
+        sections.setdefault(section, []).append(f"{leaf} {cell(setting(key, value))}")
+    return {section: ", ".join(told) for section, told in sections.items()}
+
+
+def _shared(facts: Mapping[str, Any]) -> list[str]:
+    """A line on the data, and one on all else."""
+    lines = {section: f"{section}: {told}" for section, told in shared(facts).items()}
     data = [lines.pop("data")] if "data" in lines else []
     return [*data, "; ".join(lines.values())]
 
@@ -71,8 +76,8 @@ def _table(analysis: Analysis, *, with_times: bool) -> Sheet:
     columns = {
         "": [("*" if row.best else "") + ("^" if row.front else "") for row in rows],
         **{
-            name: [_setting(key, row.settings[key]) for row in rows]
-            for key, name in _short_names(analysis.keys).items()
+            name: [setting(key, row.settings[key]) for row in rows]
+            for key, name in short_names(analysis.keys).items()
         },
         "n": [counted(row.n) for row in rows],
         "failed": _unless_all_zero([row.failed for row in rows]),
@@ -124,8 +129,8 @@ def _unless_all_zero(values: Sequence[float | None]) -> list[float | None]:
     return list(values) if any(values) else [None] * len(values)
 
 
-def _setting(key: str, value: Any) -> Any:
-    """As a config file has it; a method in one line, a file by its name."""
+def setting(key: str, value: Any) -> Any:
+    """A value as a config file has it; a method in one line, a file by its name."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -140,7 +145,7 @@ def _setting(key: str, value: Any) -> Any:
 def _sentences(thresholds: Sequence[DoseResponse]) -> Iterator[str]:
     """One per combination of the other settings, with their values."""
     for response in thresholds[:SENTENCES]:
-        values = [f"{key} {cell(_setting(key, value))}" for key, value in response.others.items()]
+        values = [f"{key} {cell(setting(key, value))}" for key, value in response.others.items()]
         yield (", ".join(values) + ": " if values else "") + response.sentence()
     if len(thresholds) > SENTENCES:
         yield f"({SENTENCES} of {len(thresholds)} combinations; all are in the JSON)"
@@ -165,13 +170,13 @@ def _way(course: Course) -> str:
     return " ".join(f"{cell(alpha)} {advice}" for alpha, advice in steps)
 
 
-def _short_names(keys: Sequence[str]) -> dict[str, str]:
+def short_names(keys: Sequence[str]) -> dict[str, str]:
     """The last words of dotted keys, unless two end in the same."""
     leaves = {key: key.rpartition(".")[2] for key in keys}
     return leaves if len(set(leaves.values())) == len(leaves) else {key: key for key in keys}
 
 
-def _unfinished(runs: Sequence[Run]) -> Iterator[Note]:
+def unfinished(runs: Sequence[Run]) -> Iterator[Note]:
     """Failed runs with their errors, and how many are still to come."""
     failed = [run for run in runs if run.state in FAILURES]
     if failed:
