@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test torture smoke check bench mutants coverage format docs clean
+.PHONY: setup demo test browser torture smoke check bench mutants coverage format docs clean
 
 setup: $(READY)
 
@@ -13,14 +13,21 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-# Five weights of the balance loss at three seeds each, with and without collapse; then two of these runs side by side.
+# Five weights of the balance loss at three seeds each, with and without collapse; two of these runs side by side; and a
+# page about all of them to open in a browser.
 demo: $(READY)
 	@$(BIN)/moe-lab sweep alpha
 	@$(BIN)/moe-lab report runs/sweep-alpha/alpha-0-s1 runs/sweep-alpha/alpha-0.01-s1
+	@$(BIN)/moe-lab report runs/sweep-alpha --html
 
 # One process per core, one thread each: two threads in each of two processes would be far slower.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+# Chromium, which tests of pages need: without it they are skipped. On Debian and Ubuntu, as root.
+browser: $(READY)
+	apt-get update -qq && apt-get install -y -qq chromium chromium-driver
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 
 # All that crashes, damage and bad input are tried on, of which `make test` tries a part: up to twenty minutes on two cores.
 # What was tried goes into the documentation.

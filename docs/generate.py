@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pictures
+import snippets
 import typer
 
 from moe_lab import columns, sweep_columns
@@ -21,7 +23,7 @@ from moe_lab.registry import BALANCERS, PACKAGE, ROUTERS, Registry
 from moe_lab.store import layout
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/config.md", "docs/reliability.md", "runs/README.md")
+PAGES = ("README.md", "docs/config.md", "docs/doors.md", "docs/reliability.md", "runs/README.md")
 TORTURE = ROOT / "docs" / "torture.json"  # what `make torture` tried
 FAULTS = {  # that tests/mutants.py seeds under these names
     "M1": "a file is written in its place, not beside it and renamed",
@@ -213,6 +215,7 @@ def _table(header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Seque
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "pictures": pictures.markdown,
     "commands": commands,
     "methods": methods,
     "config_keys": config_keys,
@@ -233,11 +236,15 @@ def main() -> int:
         page = ROOT / name
         old = page.read_text(encoding="utf-8")
         new = BLOCK.sub(lambda m: f"{m[1]}\n{PARTS[m[2]]()}\n{m[3]}", old)
+        new = snippets.rendered(new)
         if new != old:
             stale.append(name)
             if "--check" not in sys.argv:
                 page.write_text(new, encoding="utf-8")
-    if "--check" in sys.argv and stale:
+    stale += [f"docs/pictures/{name}.svg" for name in pictures.stale()]
+    if "--check" not in sys.argv:
+        pictures.draw()
+    elif stale:
         print(f"stale: {', '.join(stale)}; run: make docs", file=sys.stderr)
         return 1
     return 0

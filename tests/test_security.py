@@ -179,10 +179,10 @@ class Modes(SignalAt):
         super().__init__(step)
         self.runs, self.found = runs, dict[str, int]()
 
-    def step(self, result: Step) -> None:
+    def step(self, result: Step, elapsed_s: float) -> None:
         for path in (self.runs, *self.runs.rglob("*")):
             self.found[str(path.relative_to(self.runs))] = path.lstat().st_mode
-        super().step(result)
+        super().step(result, elapsed_s)
 
 
 @pytest.fixture(params=[0, 0o077, 0o022])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from moe_lab import escape
 from moe_lab.errors import ConfigError
@@ -61,10 +62,26 @@ MaxMinutes = Annotated[
         show_default=False,
     ),
 ]
+PAGE = (".html", ".htm")
 FAIL_ON = (
     "Fail, with exit code 3, if any layer's last evaluation meets this: collapse, skew, or "
     "NAME (> >= < <=) LIMIT, where LIMIT is a number or baseline [(* + -) number]. Repeatable."
 )
+
+
+class Alone(TyperCommand):
+    """A command whose `--html` may stand alone: what follows is its value only if it is called like a page."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write `--html` that stands alone as `--html=`, which Typer understands."""
+        following = [*args, ""][1:]
+        return super().parse_args(
+            ctx,
+            [
+                "--html=" if arg == "--html" and not after.lower().endswith(PAGE) else arg
+                for arg, after in zip(args, following, strict=True)
+            ],
+        )
 
 
 def split(settings: list[str] | None) -> tuple[str | None, list[str]]:

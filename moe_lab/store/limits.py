@@ -29,6 +29,7 @@ PLAN = Limit("plan of a sweep", 20_000_000, "bytes")  # 10,000 runs with setting
 DEPTH = Limit("JSON depth", 20, "levels of nesting")
 EVENTS = Limit("events", 10_000_000, "bytes")
 EVENT_LINES = Limit("lines of events", 100_000, "lines")
+LOG = Limit("log", 100_000_000, "bytes")
 TABLE = Limit("table", 1_000_000_000, "bytes")
 STREAMED = Limit("table", 1_000_000_000_000, "bytes")  # read in pieces, never whole
 ROWS = Limit("table rows", 10_000_000, "rows")
