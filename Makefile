@@ -22,7 +22,7 @@ demo: $(READY)
 
 # One process per core, one thread each: two threads in each of two processes would be far slower.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 # Chromium, which tests of pages need: without it they are skipped. On Debian and Ubuntu, as root.
 browser: $(READY)
@@ -32,7 +32,7 @@ browser: $(READY)
 # All that crashes, damage and bad input are tried on, of which `make test` tries a part: up to twenty minutes on two cores.
 # What was tried goes into the documentation.
 torture: $(READY)
-	MOE_LAB_TORTURE=docs/torture.json OMP_NUM_THREADS=1 $(BIN)/pytest tests/reliability -n auto
+	MOE_LAB_TORTURE=docs/torture.json OMP_NUM_THREADS=1 $(BIN)/pytest tests/reliability -n auto --dist worksteal
 	$(BIN)/python docs/generate.py
 
 # The gate must pass the healthy config and fail the one that collapses: exit code 3, and no other.

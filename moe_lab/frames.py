@@ -10,7 +10,7 @@ import pandas as pd
 
 from moe_lab import columns
 from moe_lab.metrics import Verdict
-from moe_lab.report import diagnosis, stability
+from moe_lab.report import diagnosis, runs, stability
 from moe_lab.report.diagnosis import Course
 from moe_lab.store.arrays import Arrays
 from moe_lab.store.read import StoredRun
@@ -34,7 +34,7 @@ class RunFrames(os.PathLike[str]):
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self._run = StoredRun(Path(path))
+        self._run = runs.open_run(Path(path))
 
     def __fspath__(self) -> str:
         return str(self.directory)
@@ -60,39 +60,39 @@ class RunFrames(os.PathLike[str]):
     @cached_property
     def steps(self) -> pd.DataFrame:
         """steps.csv: one row per logged step."""
-        return self._run.table("steps")
+        return runs.read(self._run, "steps")
 
     @cached_property
     def utilization(self) -> pd.DataFrame:
         """utilization.csv: per step, split and layer the load of each expert."""
-        return self._run.table("utilization")
+        return runs.read(self._run, "utilization")
 
     @cached_property
     def cv(self) -> pd.DataFrame:
         """cv.csv: per step, split and layer the measures of balance."""
-        return self._run.table("cv")
+        return runs.read(self._run, "cv")
 
     @cached_property
     def aux_loss(self) -> pd.DataFrame:
         """aux_loss.csv: per step, split and layer the balance losses, and gradients by source."""
-        return self._run.table("aux_loss")
+        return runs.read(self._run, "aux_loss")
 
     @cached_property
     def eval(self) -> pd.DataFrame:
         """eval.csv: one row per evaluation."""
-        return self._run.table("eval")
+        return runs.read(self._run, "eval")
 
     @cached_property
     def router(self) -> pd.DataFrame:
         """router.csv: per evaluation and layer what experts know and how alike they are."""
         if not self._run.has_table("router"):  # of an early version
             return pd.DataFrame(columns=columns.names(columns.ROUTER))
-        return self._run.table("router")
+        return runs.read(self._run, "router")
 
     @cached_property
     def timing(self) -> pd.DataFrame:
         """timing.csv: one row per logged step."""
-        return self._run.table("timing")
+        return runs.read(self._run, "timing")
 
     @cached_property
     def loads(self) -> pd.DataFrame:

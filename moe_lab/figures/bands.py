@@ -105,15 +105,16 @@ def drawn(
     title = title or style.titled(name)
     x = alt.X("step:Q", axis=style.whole_axis())
     y = alt.Y("value:Q", title=title, **scale)
-    low = alt.Y("low:Q", title=title, **scale)
+    first = alt.Y("first:Q", title=title, **scale)
+    rows = _cut(rows, *scale["scale"].domain)
     look = [arms.series.coloured(), arms.series.dashed()]
     marks = {kind: _chart(arms, rows, kind) for kind in dict.fromkeys(rows["kind"])}
     means, is_lone = marks["mean"], rows[rows["kind"] == "mean"]["point"].value_counts().min() == 1
     layers = [
-        means.mark_area(clip=True)
-        .transform_filter("isValid(datum.low)")
-        .encode(x, low, look[0], y2="high:Q", opacity=series.of_arms(_weight(rows))),
-        means.mark_line(clip=True, point={"size": 24} if dots or is_lone else False).encode(
+        means.mark_area(opacity=1)
+        .transform_filter("isValid(datum.first)")
+        .encode(x, first, look[0], y2="last:Q", fillOpacity=series.of_bands(_weight(rows))),
+        means.mark_line(point={"size": 24} if dots or is_lone else False).encode(
             x, y, *look, opacity=series.of_arms(), tooltip=_tooltip(arms, name)
         ),
     ]
@@ -122,6 +123,13 @@ def drawn(
     if "rule" in marks:
         layers += _rules(marks["rule"], y)
     return _laid_out(arms, rows, layers)
+
+
+def _cut(rows: Table, low: float, high: float) -> Table:
+    """`first` and `last`: as much of an interval as the frame has. To let marks be clipped costs a PNG seconds."""
+    if "low" not in rows:
+        return rows
+    return rows.assign(first=rows["low"].clip(low, high), last=rows["high"].clip(low, high))
 
 
 def _weight(rows: Table) -> float:
@@ -149,7 +157,7 @@ def _chart(arms: Arms, rows: Table, kind: str) -> alt.Chart:
 
 
 def _single(runs: alt.Chart, *channels: Any) -> alt.Chart:
-    line: alt.Chart = runs.mark_line(clip=True)
+    line: alt.Chart = runs.mark_line()
     look = [series.of_single_runs(), series.chosen_width()]
     return line.encode(*channels, *look, detail="run:N")
 

@@ -1,6 +1,7 @@
 """Figures as files for papers: SVG, PDF or PNG, made from their definitions without a browser or a network."""
 
 import html
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from moe_lab.store.disk import DISK
 Format = Literal["svg", "pdf", "png"]
 SCALE = 2.0  # pixels of a PNG per pixel of the definition
 PAPER = "#ffffff"
+FELT = re.compile(r'<path [^>]*(?<!-)opacity="0"[^>]*/>')  # marks that only a pointer finds
 
 
 def write(figure: Figure, folder: Path, format: Format) -> Path:
@@ -35,14 +37,14 @@ def drawn(definition: dict[str, Any], format: Format) -> bytes:
         "aria": False,
     }  # a sentence for every mark would triple the file
     spec = definition | {"background": PAPER, "config": quiet}
+    svg = FELT.sub("", vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
     match format:
         case "svg":
-            svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
             return _described(svg, definition["description"]).encode()
         case "pdf":
-            return vl_convert.vegalite_to_pdf(spec, allowed_base_urls=[])
+            return vl_convert.svg_to_pdf(svg)
         case "png":
-            return vl_convert.vegalite_to_png(spec, scale=SCALE, allowed_base_urls=[])
+            return vl_convert.svg_to_png(svg, scale=SCALE)
 
 
 def _described(svg: str, words: str) -> str:

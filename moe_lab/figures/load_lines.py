@@ -102,9 +102,9 @@ def _marks(subject: Subject, lines: Lines, bins: thinning.Spans) -> list[Any]:
     base = panels.flattened("mean", "low", "high").encode(
         x=panels.step_axis(bins, "middle"), color=series.coloured("label")
     )
-    band = base.mark_area(opacity=BAND, clip=True).encode(y=lines.y("low"), y2=alt.Y2("high:Q"))
+    band = base.mark_area(fillOpacity=BAND).encode(y=lines.y("low"), y2=alt.Y2("high:Q"))
     means = base.encode(y=lines.y("mean"), tooltip=_tooltip(series.title))
-    line = means.mark_line(strokeWidth=1.6, clip=True).encode(strokeDash=series.dashed("label"))
+    line = means.mark_line(strokeWidth=1.6).encode(strokeDash=series.dashed("label"))
     return [band, line] if len(bins.first) > 1 else [_names(means, lines, bins, series)]
 
 

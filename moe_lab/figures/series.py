@@ -86,6 +86,12 @@ def of_arms(opacity: float = 1.0) -> alt.OpacityValue:
     return alt.OpacityValue(style.FAINT * opacity, condition=shown)
 
 
+def of_bands(opacity: float) -> alt.FillOpacityValue:
+    """The same of an area, by its fill: a PNG is made in half the time."""
+    shown = {"test": OF_ARMS, "value": opacity}
+    return alt.FillOpacityValue(style.FAINT * opacity, condition=shown)
+
+
 def of_single_runs() -> alt.OpacityValue:
     """Opacity of a run under its mean: faint, until it is chosen."""
     chosen, shown = {"test": CHOSEN, "value": 1}, {"test": style.OF_RUNS, "value": FAINT}

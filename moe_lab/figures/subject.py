@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_lab import escape
 from moe_lab.figures.ending import Ending, Rows, ending
 from moe_lab.frames import RunFrames
 from moe_lab.report.diagnosis import Course
@@ -25,7 +26,7 @@ class Subject:
     @classmethod
     def of(cls, frames: RunFrames) -> "Subject":
         """A run by the name of its folder."""
-        return cls(frames, frames.directory.resolve().name)
+        return cls(frames, escape.line(frames.directory.resolve().name))
 
     @property
     def n_experts(self) -> int:

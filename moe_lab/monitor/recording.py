@@ -14,6 +14,7 @@ from moe_lab.metrics import DeadWindow, LoadWatch, deaths
 from moe_lab.model import ALWAYS_MEASURED
 from moe_lab.report.outcomes import reached
 from moe_lab.rows import over_layers, watch_step, write_layer
+from moe_lab.store import records
 from moe_lab.store.run import Run
 from moe_lab.tally import Reading
 
@@ -103,7 +104,7 @@ class Recording:
         """run.json, but for what the store adds."""
         return {
             **machine.describe(self._device),
-            "kind": "monitor",
+            "kind": records.MONITOR,
             **self._about,
             "seed": None,
             "threads": torch.get_num_threads(),

@@ -55,7 +55,7 @@
     views.get(figure.dataset.name)?.finalize();
     const { view } = await vegaEmbed(plot, fitted(spec, width), {
       actions: false,
-      logLevel: vega.Error, // its warnings are of panels in which a layer has no marks
+      logLevel: 1, // errors: its warnings are of panels in which a layer has no marks
       defaultStyle: false,
       mode: "vega-lite",
       renderer: "svg",

@@ -72,7 +72,7 @@ class StoredRun:
     @property
     def is_recorded(self) -> bool:
         """Whether the run is that of somebody else's loop: it has no config file and no checkpoints."""
-        return self.record.get("kind") == "monitor"
+        return self.record.get("kind") == records.MONITOR
 
     @cached_property
     def config(self) -> dict[str, Any]:

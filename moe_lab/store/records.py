@@ -19,8 +19,9 @@ from pydantic import (
 from moe_lab.config.keys import leaves
 from moe_lab.errors import ArtefactError
 from moe_lab.metrics import Verdict
-from moe_lab.registry import BALANCERS, ROUTERS, Registry
+from moe_lab.registry import BALANCERS, ROUTERS, SOURCES, Registry
 
+MONITOR = "monitor"  # kind of a run of somebody else's loop
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of a point: part of the paths of its runs
 
 
@@ -80,12 +81,24 @@ class _Moe(_Part):
     balance: _Balance = Field(default_factory=lambda: _Balance(name="switch"))
 
 
+class _Train(_Part):
+    batch_size: int
+    accumulate: int
+    threads: int
+
+
+class _Source(_Part):
+    source: Annotated[str, AfterValidator(_known(SOURCES))]
+    seq_len: int
+
+
 class Settings(_Part):
     """A run's settings, in run.json."""
 
     seed: int | None
     moe: _Moe
-    train: dict[str, Any] = Field(default_factory=dict)
+    train: _Train | None = None  # this one and the next: unknown to a monitor
+    data: _Source | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -99,6 +112,7 @@ class Record(_Part):
     """run.json."""
 
     id: str
+    kind: str | None = None
     created: Annotated[str, AfterValidator(_zoned)]  # ISO 8601
     data: _Data
     role: _Role | None = None
@@ -112,6 +126,12 @@ class Record(_Part):
     git: dict[str, Any] | None
     parameters: dict[str, Any]
     command: list[str]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.config and self.kind != MONITOR and not (self.config.train and self.config.data):
+            raise ValueError("its config lacks train or data")
+        return self
 
 
 class Status(_Part):

@@ -8,6 +8,7 @@ from pathlib import Path
 from moe_lab.errors import ArtefactError
 from moe_lab.progress import Facts, Reporter, Story, for_stderr
 from moe_lab.progress.view import View
+from moe_lab.report.runs import open_run
 from moe_lab.signals import StopRequest
 from moe_lab.store import layout
 from moe_lab.store.folders import resume_command
@@ -45,7 +46,7 @@ class _Watch:
     def _begin(self) -> None:
         """From the first row on."""
         while True:
-            self.stored = StoredRun(self.directory)
+            self.stored = open_run(self.directory)
             self.rows, self.story = RunFollower(self.stored), Story(facts(self.stored))
             try:
                 self.rows.tell(self.story)

@@ -50,3 +50,13 @@ def test_a_definition_that_asks_for_the_network_gets_nothing():
     chart = alt.Chart("https://example.com/data.json").mark_point().encode(x="x:Q")
     with pytest.raises(ValueError, match="External data url not allowed"):
         files.rendered(Figure("far", "Far", "", chart), "svg")
+
+
+def test_marks_that_only_a_pointer_finds_are_in_no_file():
+    data = pd.DataFrame({"x": [1, 2, 3], "y": [2, 1, 3]})
+    felt = alt.Chart(data).mark_point(opacity=0).encode(x="x:Q", y="y:Q")
+    faint = alt.Chart(data).mark_point(fillOpacity=0, filled=True).encode(x="x:Q", y="y:Q")
+    for chart, marks in ((felt, 0), (faint, 3)):
+        root = ElementTree.fromstring(files.rendered(Figure("f", "F", "", chart), "svg"))
+        (group,) = (g for g in root.iter(f"{SVG}g") if "mark-symbol" in g.get("class", ""))
+        assert len(list(group)) == marks

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Cli
+
+from moe_lab.errors import ArtefactError
+from moe_lab.page import runs
 
 from . import hostile
 from .conftest import FULL, Tally, scale
@@ -81,16 +85,16 @@ def wrong(found: dict[str, Any], codes: tuple[int, ...]) -> str | None:
     return None
 
 
-def harm(server: Server, runs: Path, said: str) -> Iterator[str | None]:
+def harm(server: Server, folder: Path, said: str) -> Iterator[str | None]:
     """What is wrong with each reading of the run there."""
-    run = runs / "small"
+    run = folder / "small"
     for form in FORMS:
         found = server(run, "report", run, "--format", form)
         yield wrong(found, (0, 5))
         yield None if said in found["err"] + found["out"] else f"did not say {said}: {found['err']}"
-    yield wrong(server(run, "report", *sorted(runs.iterdir())), (0, 5))
-    yield wrong(server(run, "ls", runs), (0,))
-    yield wrong(server(run, "ls", runs, "--json"), (0,))
+    yield wrong(server(run, "report", *sorted(folder.iterdir())), (0, 5))
+    yield wrong(server(run, "ls", folder), (0,))
+    yield wrong(server(run, "ls", folder, "--json"), (0,))
     yield wrong(server(run, "check", run, "--fail-on", "cv > 9"), (0, 2, 3, 5))
 
 
@@ -99,17 +103,52 @@ def test_prepared_runs_do_no_harm(
 ) -> None:
     bad = []
     for i, case in enumerate(cases):
-        runs = memory / str(i)
-        run = shutil.copytree(finished, runs / "small")
-        canary = runs / CANARY
+        folder = memory / str(i)
+        run = shutil.copytree(finished, folder / "small")
+        canary = folder / CANARY
         canary.write_text("mine")
         before = canary.stat()
         case.make(run)
-        bad += [f"{case.name}: {found}" for found in harm(server, runs, case.said) if found]
+        bad += [f"{case.name}: {found}" for found in harm(server, folder, case.said) if found]
         if canary.stat() != before or list(memory.rglob("unpickled")):
             bad.append(f"{case.name}: something outside was touched")
-        shutil.rmtree(runs)
+        shutil.rmtree(folder)
     tally("hostile run folders", len(cases), len(bad))
+    assert not bad, "\n".join(bad[:8])
+
+
+def shown(cli: Cli, run: Path) -> Iterator[str | None]:
+    """What is wrong with watching, exporting and drawing the run there."""
+    for arguments in (("watch", run, "--once"), ("export", run, "--to", "csv-long")):
+        done = cli(*arguments)
+        said = done.stdout + done.stderr
+        refused = done.exit_code not in (0, 5) or not is_harmless(said)
+        yield f"{arguments[0]}: exit {done.exit_code}: {said[-300:]!r}" if refused else None
+    try:
+        text = runs.page([run]).html("")
+    except ArtefactError:
+        return
+    except Exception as error:
+        yield f"page: {error!r}"
+        return
+    marks = "".join(text.split("\n"))
+    yield None if is_harmless(marks) else "page: control characters"
+    yield None if "<script>alert" not in marks else "page: a script of the run's"
+
+
+def test_prepared_runs_are_watched_exported_and_drawn_or_refused(
+    cli: Cli, cases: list[Case], finished: Path, memory: Path, tally: Tally
+) -> None:
+    bad = []
+    for i, case in enumerate(cases):
+        run = shutil.copytree(finished, memory / str(i) / "small")
+        (run.parent / CANARY).write_text("mine")
+        case.make(run)
+        bad += [f"{case.name}: {found}" for found in shown(cli, run) if found]
+        if (run.parent / CANARY).read_text() != "mine" or list(memory.rglob("unpickled")):
+            bad.append(f"{case.name}: something outside was touched")
+        shutil.rmtree(run.parent)
+    tally("hostile run folders, drawn", len(cases), len(bad))
     assert not bad, "\n".join(bad[:8])
 
 
