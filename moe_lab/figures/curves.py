@@ -7,10 +7,10 @@ from moe_lab.figures.arms import Arms, Replicate
 from moe_lab.figures.base import Absent, Drawn, Figure
 from moe_lab.metrics import cv_floor
 
-LOSS = ("curves-loss", "Held-out loss over seeds")
+LOSS = ("curves-loss", "Held-out loss")
 DIFFERENCE = ("curves-difference", "Held-out loss less the baseline's")
-N_EFF = ("curves-n-eff", "n_eff of the worst layer over seeds")
-CV = ("curves-cv", "cv of the worst layer over seeds")
+N_EFF = ("curves-n-eff", "n_eff of the worst layer")
+CV = ("curves-cv", "cv of the worst layer")
 BAND = (
     "Line: mean over seeds. Band: its 95 % t interval, cut off at the frame. Faint: single runs, "
 )

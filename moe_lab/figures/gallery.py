@@ -94,5 +94,5 @@ def _contrasted(found: Arms) -> Iterator[Drawn]:
     yield contrast(*pair)
     for word, subject in zip(("collapsed", "healthy"), pair, strict=True):
         drawn = load_heatmap(subject)
-        title = f"{drawn.title}: {escape.line(subject.name)}, {word}"
+        title = f"{drawn.title}: {escape.line(subject.name)}"
         yield replace(drawn, name=f"{drawn.name}-{word}", title=title)
