@@ -1,3 +1,4 @@
+import shutil
 from itertools import combinations
 from math import log2
 from pathlib import Path
@@ -78,7 +79,8 @@ def test_experts_that_cannot_choose_have_no_picture(drawn_run: Path, top_k: int,
 
 
 def test_a_run_without_arrays_says_so(drawn_run: Path, tmp_path: Path):
-    (tmp_path / "run.json").write_bytes((drawn_run / "run.json").read_bytes())
+    for name in ("run.json", "status.json"):
+        shutil.copy(drawn_run / name, tmp_path)
     drawn = coactivation(subject(tmp_path))
     assert isinstance(drawn, Absent)
     assert "no evaluation" in drawn.why

@@ -1,3 +1,4 @@
+import shutil
 from collections import Counter
 from math import nan
 from pathlib import Path
@@ -60,7 +61,8 @@ def test_a_domain_that_is_not_in_the_data_has_no_column(drawn_run: Path, tmp_pat
         arrays[f"layer_{layer}.expert_by_domain"] = np.array([[1, 0, 2, 3]] * 4)
     (tmp_path / ARRAYS).mkdir()
     np.savez(tmp_path / ARRAYS / "step-00000030.npz", **arrays)
-    (tmp_path / "run.json").write_bytes((drawn_run / "run.json").read_bytes())
+    for name in ("run.json", "status.json"):
+        shutil.copy(drawn_run / name, tmp_path)
     known = subject(drawn_run).frames
     drawn = by_domain(subject(tmp_path, cv=known.cv, utilization=known.utilization))
     assert {label for _, label in panel(drawn, 0)} == {"0", "2", "3"}
@@ -88,7 +90,8 @@ def test_bytes_are_shown_as_characters_and_other_tokens_as_numbers(drawn_run: Pa
 
 
 def test_a_run_without_arrays_says_so(drawn_run: Path, tmp_path: Path):
-    (tmp_path / "run.json").write_bytes((drawn_run / "run.json").read_bytes())
+    for name in ("run.json", "status.json"):
+        shutil.copy(drawn_run / name, tmp_path)
     for drawn in (by_domain(subject(tmp_path)), by_token(subject(tmp_path))):
         assert isinstance(drawn, Absent)
         assert "no evaluation" in drawn.why
