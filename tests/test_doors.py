@@ -1,13 +1,20 @@
-"""Every snippet of docs/doors.md is run, and prints what stands below it."""
+"""Every snippet that is shown with its output is run, and prints what stands below it."""
 
-import re
 import runpy
 from pathlib import Path
 
-DOCS = Path(__file__).parents[1] / "docs"
+import pytest
+
+ROOT = Path(__file__).parents[1]
 
 
-def test_every_snippet_prints_what_stands_below_it():
-    page = (DOCS / "doors.md").read_text(encoding="utf-8")
-    assert runpy.run_path(str(DOCS / "snippets.py"))["rendered"](page) == page, "run: make docs"
-    assert len(re.findall("^```python", page, re.MULTILINE)) == page.count("<!-- output -->") == 8
+@pytest.mark.parametrize(("page", "outputs"), [("docs/doors.md", 8), ("README.md", 1)])
+def test_every_snippet_prints_what_stands_below_it(page: str, outputs: int):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert runpy.run_path(str(ROOT / "docs" / "snippets.py"))["rendered"](text) == text, "make docs"
+    assert text.count("<!-- output -->") == outputs
+
+
+def test_every_snippet_of_the_doors_has_its_output():
+    text = (ROOT / "docs" / "doors.md").read_text(encoding="utf-8")
+    assert text.count("```python\n") == text.count("<!-- output -->")
