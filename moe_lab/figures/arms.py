@@ -49,9 +49,7 @@ class Arm:
 class Arms:
     """All that is compared."""
 
-    keys: tuple[
-        str, ...
-    ]  # settings in which arms differ, dotted; none: arms are called by their runs
+    keys: tuple[str, ...]  # in which arms differ, dotted; none: arms are called by their runs
     arms: tuple[Arm, ...]
     baseline: str  # the point that others are compared with
     loss: str  # gap, or lm_loss where a run does not know its gap
