@@ -14,8 +14,7 @@ from moe_lab.report import diagnosis, runs, stability
 from moe_lab.report.diagnosis import Course
 from moe_lab.store.arrays import Arrays
 from moe_lab.store.read import StoredRun
-
-EXPERT = "expert_"
+from moe_lab.store.table_rules import EXPERT
 
 
 def load_run(path: str | os.PathLike[str]) -> "RunFrames":

@@ -63,47 +63,9 @@ def titled(name: str, unit: str | None = None) -> str:
     return f"{name} ({shown})" if shown else name
 
 
-def whole_axis(name: str = "step") -> alt.Axis:
-    """An axis of whole numbers, such as steps."""
-    return alt.Axis(
-        title=titled(name) if name != "step" else "step",
-        format="d",
-        tickMinStep=1,
-        tickCount=8,
-        grid=False,
-    )
-
-
-def coloured(name: str, order: list[Any] | None = None, *, title: str | None = None) -> alt.Color:
-    """Colour by a nominal field; `dashed` or `shaped` by the same field must go with it."""
-    return alt.Color(
-        f"{name}:N",
-        sort=order,
-        title=name if title is None else title,
-        scale=alt.Scale(range=list(COLOURS)),
-    )
-
-
-def dashed(
-    name: str, order: list[Any] | None = None, *, title: str | None = None
-) -> alt.StrokeDash:
-    """The dash pattern that goes with `coloured`."""
-    return alt.StrokeDash(
-        f"{name}:N",
-        sort=order,
-        title=name if title is None else title,
-        scale=alt.Scale(range=[list(d) for d in DASHES]),
-    )
-
-
-def shaped(name: str, order: list[Any] | None = None, *, title: str | None = None) -> alt.Shape:
-    """The point shape that goes with `coloured`."""
-    return alt.Shape(
-        f"{name}:N",
-        sort=order,
-        title=name if title is None else title,
-        scale=alt.Scale(range=list(SHAPES)),
-    )
+def whole_axis() -> alt.Axis:
+    """The axis of steps, which are whole numbers."""
+    return alt.Axis(title="step", format="d", tickMinStep=1, tickCount=8, grid=False)
 
 
 def emphasis(*, of_runs: bool, opacity: float = 1.0) -> alt.OpacityValue:

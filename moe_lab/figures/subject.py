@@ -12,6 +12,7 @@ from moe_lab import escape
 from moe_lab.figures.ending import Ending, Rows, ending
 from moe_lab.frames import RunFrames
 from moe_lab.report.diagnosis import Course
+from moe_lab.store.table_rules import EXPERT
 
 LAYERS = 6  # panels of a figure, at most
 
@@ -68,7 +69,7 @@ class Subject:
         """Steps (S,) and loads (S, E) of one layer in the order of the file, each row summing to 1."""
         table = self.frames.utilization
         rows = table[(table["layer"] == layer) & (table["split"] == split)]
-        experts = [name for name in rows.columns if name.startswith("expert_")]
+        experts = [name for name in rows.columns if name.startswith(EXPERT)]
         return rows["step"].to_numpy(), rows[experts].to_numpy(dtype=float)
 
     @cached_property
