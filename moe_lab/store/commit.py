@@ -91,13 +91,29 @@ def clear_leftovers(disk: Disk, directory: Path) -> None:
             disk.rename(old, target)
 
 
-def _write_files(disk: Disk, staging: Path, state: State, tables: Mapping[str, Prefix]) -> None:
+def to_bytes(state: State) -> dict[str, bytes]:
+    """The files of a checkpoint but for its COMMIT.json, by name."""
     step = {"schema": layout.SCHEMA, "step": state.step}
-    contents = {
+    return {
         layout.MODEL: _tensors(state.model),
         layout.OPTIMIZER: _tensors(state.optimizer),
         layout.STATE: json_bytes({**step, "extra": state.extra}),
     }
+
+
+def from_bytes(contents: Mapping[str, bytes], folder: Path) -> State:
+    """What `to_bytes` gave, or files of that folder. Raises ArtefactError if they are corrupt."""
+    stored = files.parse_json(contents[layout.STATE], folder / layout.STATE)
+    return State(
+        step=stored["step"],
+        model=_arrays(contents[layout.MODEL], folder / layout.MODEL),
+        optimizer=_arrays(contents[layout.OPTIMIZER], folder / layout.OPTIMIZER),
+        extra=stored["extra"],
+    )
+
+
+def _write_files(disk: Disk, staging: Path, state: State, tables: Mapping[str, Prefix]) -> None:
+    step, contents = {"schema": layout.SCHEMA, "step": state.step}, to_bytes(state)
     for name, data in contents.items():
         disk.write_new(staging / name, data)
     sums = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in contents.items()}
@@ -148,12 +164,7 @@ def _load(directory: Path, folder: Path) -> tuple[State, dict[str, Prefix]]:
     try:
         commit, contents = _checked_files(folder)
         tables = {name: _checked_rows(directory, name, of) for name, of in commit["csv"].items()}
-        state = State(
-            step=commit["step"],
-            model=_arrays(contents[layout.MODEL], folder / layout.MODEL),
-            optimizer=_arrays(contents[layout.OPTIMIZER], folder / layout.OPTIMIZER),
-            extra=files.parse_json(contents[layout.STATE], folder / layout.STATE)["extra"],
-        )
+        state = from_bytes(contents, folder)
     except (KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise ArtefactError(f"{folder} was not written by moe-lab: {error!r}") from error
     return state, tables

@@ -53,6 +53,7 @@ class Disk:
     """Every change of a run's or a sweep's folder goes through here. All methods raise StorageError."""
 
     system: System
+    shared: bool = False  # with other hosts, where a lock of this one may not be seen
 
     def write_new(self, path: Path, data: bytes) -> None:
         """Writes and syncs a file that must not exist, readable by its owner only."""
@@ -78,9 +79,15 @@ class Disk:
 
     def replace(self, path: Path, data: bytes) -> None:
         """Replaces a file: a reader, or a power cut, finds the old one or the new one, whole."""
+        with self.replacing(path) as new:
+            self.write_new(new, data)
+
+    @contextmanager
+    def replacing(self, path: Path) -> Iterator[Path]:
+        """The path of a new file, to be made and synced here, that then takes a file's place as in `replace`."""
         temporary = path.with_name(f".{path.name}.new")
-        self.discard(temporary)  # left by a kill
-        self.write_new(temporary, data)
+        self.discard(temporary)  # left by a kill; or another attempt's, which is late
+        yield temporary
         with writing(path):
             self.system.rename(temporary, path)
         self.sync_folder(path.parent)

@@ -14,6 +14,7 @@ from moe_lab.errors import ArtefactError, ConfigError, StorageError
 from moe_lab.store import layout
 from moe_lab.store.disk import DISK, Disk, writing
 from moe_lab.store.lock import InUseError, Lock
+from moe_lab.store.read import read_record
 
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
@@ -28,8 +29,12 @@ def refuse_existing(directory: Path) -> None:
 
 
 def resume_command(directory: Path) -> str:
-    """What a person types to go on with a run."""
-    return shlex.join(["moe-lab", "resume", str(directory)])
+    """What a person types to go on with a run or a sweep; of a run by several ranks, on one machine."""
+    engine = ["moe-lab"]
+    with suppress(ArtefactError):  # a sweep has no such record
+        if (ranks := read_record(directory).get("world_size", 1)) != 1:
+            engine = ["torchrun", "--nproc-per-node", str(ranks), "-m", "moe_lab"]
+    return shlex.join([*engine, "resume", str(directory)])
 
 
 def preflight(runs_dir: Path, need: int, disk: Disk = DISK) -> None:
@@ -73,9 +78,10 @@ def refuse_foreign(directory: Path) -> None:
 def staging(disk: Disk, parent: Path) -> Iterator[tuple[Path, Lock]]:
     """A new hidden folder in `parent`, and its lock, which stays with it when it gets its name; removed by an error.
 
-    What a kill left of others goes first.
+    What a kill left of others goes first, unless those of other hosts may be alive.
     """
-    clear_staging(parent, disk)
+    if not disk.shared:
+        clear_staging(parent, disk)
     folder, lock = _locked(disk, parent)
     try:
         yield folder, lock

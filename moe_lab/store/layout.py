@@ -21,6 +21,7 @@ SWEEP = "sweep.json"  # of a sweep's folder, as the next three: the plan, writte
 BASE = "base.yaml"  # what every run of it changes a little
 RUNS_TABLE = "runs.csv"
 POINTS_TABLE = "summary.csv"
+ATTEMPTS = ".attempts"  # folder in that of a sweep: the latest attempt of each run
 
 TAILS = "tail"  # folder of rows that no checkpoint had counted when the run was resumed
 CHECKPOINTS = "checkpoints"
@@ -44,6 +45,16 @@ def table(directory: Path, name: str) -> Path:
     """The CSV of one of TABLES."""
     assert name in TABLES, name
     return directory / f"{name}.csv"
+
+
+def appended(directory: Path) -> list[Path]:
+    """The files of a run whose ends are written to, whether they are there or not."""
+    return [*(table(directory, name) for name in TABLES), directory / EVENTS, directory / LOG]
+
+
+def attempt(sweep: Path, run_name: str) -> Path:
+    """The file of the latest attempt of a run."""
+    return sweep / ATTEMPTS / f"{run_name}.json"
 
 
 def arrays(directory: Path, step: int) -> Path:

@@ -23,6 +23,7 @@ from moe_lab.registry import BALANCERS, ROUTERS, SOURCES, Registry
 
 MONITOR = "monitor"  # kind of a run of somebody else's loop
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of a point: part of the paths of its runs
+JOB = r"^[A-Za-z0-9][A-Za-z0-9._:/,+@\[\]%-]{0,199}$"  # of an engine's job: never an option of a command
 
 
 class _Part(BaseModel):
@@ -121,6 +122,7 @@ class Record(_Part):
     seed: int | None
     device: str
     threads: int
+    world_size: Annotated[int, Field(ge=1)] = 1  # ranks; earlier versions had one
     versions: dict[str, Any]
     host: dict[str, Any]
     git: dict[str, Any] | None
@@ -139,6 +141,13 @@ class Status(_Part):
 
     state: Literal["running", "finished", "diverged", "failed", "stopped"]
     step: Annotated[int, Field(ge=0)]
+
+
+class Attempt(_Part):
+    """The latest attempt of a run of a sweep."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    job: Annotated[str, Field(pattern=JOB)] | None
 
 
 class _Layer(_Part):

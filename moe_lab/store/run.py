@@ -17,6 +17,7 @@ from moe_lab.store.arrays import cut_arrays, write_arrays
 from moe_lab.store.commit import State, clear_leftovers, newest_commit, write_commit
 from moe_lab.store.disk import DISK, Disk, json_bytes
 from moe_lab.store.events import append_event, cut_torn_event, now
+from moe_lab.store.fenced import FencedError, take_over
 from moe_lab.store.folders import publish, refuse_foreign, resume_command, staging
 from moe_lab.store.lock import Lock
 from moe_lab.store.prefix import Prefix
@@ -100,6 +101,8 @@ class Run:
             lock = Lock(directory, disk)
             undo.callback(lock.close)
             clear_leftovers(disk, directory)
+            if disk.shared:
+                take_over(disk, directory)
             commit = newest_commit(directory)
             set_aside(disk, directory, commit.tables)
             cut_arrays(disk, directory, commit.state.step)
@@ -119,6 +122,8 @@ class Run:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Closes the run; an error of the disk tells from which step the run can go on."""
         self.close()
+        if isinstance(error, FencedError):
+            return  # a newer attempt goes on already
         if isinstance(error, StorageError) and (self.directory / layout.CHECKPOINTS).exists():
             intact = f"step {self.step} is intact; go on with: {resume_command(self.directory)}"
             advice = "; ".join(filter(None, (error.problems[0].help, intact)))

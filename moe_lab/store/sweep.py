@@ -21,6 +21,9 @@ from moe_lab.store.folders import publish, staging
 from moe_lab.store.read import StoredRun, normal, stored_config
 from moe_lab.store.seal import read_sealed, sealed
 
+ERROR = (
+    500  # characters of an error that a sweep keeps; the log of a run that had begun has all of it
+)
 FAILURES = ("failed", "diverged")  # an error ended them; the other unfinished ones can just go on
 
 
@@ -80,7 +83,11 @@ class StoredSweep:
 
     def chains(self) -> list[tuning.Chain]:
         """What the tuning rule has come to, by seed."""
-        return [tuning.follow(seed, self.outcomes) for seed in self.plan.seeds]
+        return [self.chain(seed) for seed in self.plan.seeds]
+
+    def chain(self, seed: int) -> tuning.Chain:
+        """What the tuning rule has come to at a seed, which hangs on the runs of that seed alone."""
+        return tuning.follow(seed, self.outcomes)
 
     def outcomes(self, run: PlannedRun) -> Mapping[str, Any] | None:
         """What a finished run stored about itself; None for any other, and for one that is damaged or not planned."""
@@ -148,9 +155,10 @@ class StoredSweep:
             self.disk.replace(self.directory / name, text.encode())
 
     def fail(self, run: PlannedRun, error: str) -> None:
-        """Keep why a run failed."""
-        append_event(self.disk, self.directory, "failed", run=run.name, error=error)
-        self._failures[run.name] = error
+        """Keep why a run failed, as far as ERROR reaches: every reader of the sweep reads all of them."""
+        kept = error if len(error) <= ERROR else f"{error[:ERROR]}…"
+        append_event(self.disk, self.directory, "failed", run=run.name, error=kept)
+        self._failures[run.name] = kept
 
     @cached_property
     def _failures(self) -> dict[str, str]:
@@ -165,16 +173,30 @@ class StoredSweep:
 def create_sweep(
     runs_dir: Path, name: str, plan: Plan, *, base: str, config: bytes, disk: Disk = DISK
 ) -> StoredSweep:
-    """Makes the folder of a sweep, whole or not at all. Raises ConfigError if the name is taken, and StorageError."""
+    """Makes the folder of a sweep, whole or not at all.
+
+    Raises ConfigError if the name is taken or the plan is larger than what is read back, and StorageError.
+    """
     with staging(disk, runs_dir) as (new, lock):
         disk.write_new(new / layout.CONFIG, config)
         disk.write_new(new / layout.BASE, base.encode())
         record = {"schema": layout.SCHEMA, "created": now(), "plan": plan.to_json()}
-        disk.write_new(new / layout.SWEEP, json_bytes(sealed(record)))
+        data = json_bytes(sealed(record))
+        _refuse_long(plan, len(data))
+        disk.write_new(new / layout.SWEEP, data)
         disk.sync_folder(new)
         directory = publish(disk, new, runs_dir / name, exact=True)
     lock.close()
     return StoredSweep(directory, disk)
+
+
+def _refuse_long(plan: Plan, size: int) -> None:
+    """size: of its record, in bytes."""
+    if size > limits.PLAN.most:
+        raise ConfigError(
+            f"the plan of {len(plan.points):,} points takes {size:,} bytes; the limit is {limits.PLAN.most:,}",
+            help="make several sweeps of it; more seeds make a plan hardly longer",
+        )
 
 
 def is_sweep(directory: Path) -> bool:

@@ -14,7 +14,13 @@ import pytest
 
 from moe_lab.errors import ArtefactError, StorageError
 from moe_lab.store import State, layout
-from moe_lab.store.commit import clear_leftovers, newest_commit, write_commit
+from moe_lab.store.commit import (
+    clear_leftovers,
+    from_bytes,
+    newest_commit,
+    to_bytes,
+    write_commit,
+)
 from moe_lab.store.disk import DISK
 from moe_lab.store.prefix import Prefix
 from moe_lab.store.seal import sealed
@@ -294,3 +300,12 @@ def test_a_disk_that_alters_what_it_stores_costs_no_older_commit(
         write_commit(DISK, tmp_path, state_at(2), {}, keep=1)
     monkeypatch.undo()
     assert newest_commit(tmp_path).state.step == 1
+
+
+def test_a_state_survives_the_way_to_another_rank(tmp_path: Path) -> None:
+    sent = replace(state_at(7), extra={"evaluated": False})
+    found = from_bytes(to_bytes(sent), tmp_path)
+    assert (found.step, found.extra) == (7, {"evaluated": False})
+    for name, array in sent.model.items():
+        np.testing.assert_array_equal(found.model[name], array)
+    assert found.optimizer.keys() == sent.optimizer.keys()

@@ -1,11 +1,13 @@
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import edit
 
 from moe_lab.errors import ArtefactError, ConfigError, StorageError
 from moe_lab.store import Run
@@ -79,6 +81,13 @@ def test_a_folder_that_has_gone_is_a_storage_error(tmp_path: Path) -> None:
 
 def test_a_command_can_be_pasted() -> None:
     assert resume_command(Path("runs/a b")) == "moe-lab resume 'runs/a b'"
+
+
+def test_a_run_of_several_ranks_goes_on_by_as_many(finished: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "x"))
+    assert resume_command(run) == f"moe-lab resume {run}"
+    edit(run / "run.json", world_size=3)
+    assert resume_command(run) == f"torchrun --nproc-per-node 3 -m moe_lab resume {run}"
 
 
 class Faster(System):

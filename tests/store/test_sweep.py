@@ -11,6 +11,7 @@ from moe_lab.config import load
 from moe_lab.errors import ArtefactError, ConfigError
 from moe_lab.plan import Plan, Point
 from moe_lab.store import StoredRun
+from moe_lab.store.limits import EVENTS
 from moe_lab.store.lock import Lock, is_locked
 from moe_lab.store.seal import sealed
 from moe_lab.store.sweep import StoredSweep, create_sweep, is_sweep
@@ -261,3 +262,34 @@ def test_what_rule_and_grid_share_is_run_once(runs: Path) -> None:
 
 def test_without_the_rule_the_grid_is_all(runs: Path) -> None:
     assert [run.name for run in create(runs).runs()] == ["alpha-0.1-s0"]
+
+
+# What grows with the runs
+
+
+def test_a_plan_that_would_not_be_read_back_is_refused_before_it_is_there(runs: Path) -> None:
+    points = tuple(Point(f"p{i}", {"data.path": {"a": 2000 * "x"}}) for i in range(10_000))
+    with pytest.raises(
+        ConfigError, match=r"10,000 points takes 2.*the limit is 20,000,000"
+    ) as refused:
+        create(runs, Plan(("data.path",), points, (0,), "p0"))
+    assert refused.value.problems[0].help.startswith("make several sweeps")
+    assert names(runs) == []
+
+
+def test_a_sweep_keeps_so_much_of_an_error_that_ten_thousand_are_read_back(runs: Path) -> None:
+    sweep, (run,) = create(runs), PLAN.runs
+    sweep.fail(run, "short")
+    assert sweep.state(run).error == "short"
+    sweep.fail(run, 499 * "x" + "yz")
+    assert sweep.state(run).error == StoredSweep(sweep.directory).state(run).error
+    assert sweep.state(run).error == 499 * "x" + "y…"
+    longest = max(map(len, (sweep.directory / "events.jsonl").read_bytes().splitlines()))
+    assert 10_000 * (longest + 1) < EVENTS.most
+
+
+def test_the_chain_of_a_seed_is_that_of_its_runs_alone(runs: Path, finished: Path) -> None:
+    sweep = create(runs, Plan(PLAN.keys, PLAN.points, (0, 1), "alpha-0.1", rule=True))
+    come_to(sweep, "alpha-0.01-s1", finished, max_violation=2.0)
+    assert [run.name for run in sweep.chain(0).runs] == ["alpha-0.01-s0"]
+    assert [run.name for run in sweep.chain(1).runs] == ["alpha-0.01-s1", "alpha-0.03-s1"]
