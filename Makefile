@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test browser torture smoke check bench mutants coverage format docs clean
+.PHONY: setup demo test engines browser torture smoke check bench mutants coverage format docs clean
 
 setup: $(READY)
 
@@ -22,7 +22,16 @@ demo: $(READY)
 
 # One process per core, one thread each: two threads in each of two processes would be far slower.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not engines"
+
+# Ray, submitit and torchrun at work, for which their extras are installed: up to six minutes on two cores. One test after the
+# other, for each of them keeps both cores busy.
+engines: $(READY)-engines
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m engines
+
+$(READY)-engines: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,slurm]'
+	touch $@
 
 # Chromium, which tests of pages need: without it they are skipped. On Debian and Ubuntu, as root.
 browser: $(READY)
@@ -60,7 +69,7 @@ $(READY)-bench: $(READY)
 	touch $@
 
 # Seeds faults into a copy of the package; every one must make a test fail.
-mutants: $(READY)
+mutants: $(READY)-engines
 	$(BIN)/python tests/mutants.py
 
 # Every branch of what writes runs is taken by a test.

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ def environment(runs_dir: Path) -> dict[str, Any]:
         "cpu": described["host"]["cpu_capability"],
         "cores": f"{os.cpu_count()}, {_usable_cores()} usable",
         "threads": f"torch {torch.get_num_threads()}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'unset')}",
+        "torchrun": _backends(),
+        "ray": _installed("ray"),
+        "slurm": f"submitit {_installed('submitit')}, sbatch {shutil.which('sbatch') or 'not found'}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / GIB:.1f} GiB",
         "git": _git(described["git"]),
         "runs": _runs(runs_dir),
@@ -41,6 +44,20 @@ def _cuda() -> str:
         return f"{build}; no GPU found"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return f"{build}; {', '.join(names)}"
+
+
+def _backends() -> str:
+    """By which ranks can talk to each other here."""
+    known = torch.distributed.Backend.default_device_backend_map.values()
+    there = sorted({name for name in known if torch.distributed.is_backend_available(name)})
+    return ", ".join(there) or "no backend"
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _usable_cores() -> int:

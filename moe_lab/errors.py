@@ -102,6 +102,12 @@ class StorageError(MoeLabError):
     exit_code = 4
 
 
+class EngineError(MoeLabError):
+    """What runs are made by cannot be reached, or has gone: Ray, Slurm, another rank."""
+
+    exit_code = 4
+
+
 class ArtefactError(MoeLabError):
     """A run directory or file that is corrupt, foreign or not a run at all."""
 

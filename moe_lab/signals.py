@@ -4,8 +4,11 @@ import signal
 import time
 from types import FrameType
 
+from moe_lab.ranks import ALONE, Ranks
+
 ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OUT_OF_TIME = 75  # exit code
+SIGNALLED = 128  # exit code, with the number of a signal added, as shells report it
 
 
 class Stopped(Exception):
@@ -17,10 +20,12 @@ class StopRequest:
 
     A handler that raised could do so in the middle of a file; this one only sets a flag, which loops read.
     Signals that the process was told to ignore, as by nohup, stay ignored. The clock of max_minutes runs from here.
+    Of several ranks each may be signalled, by a scheduler and again by torchrun: a signal that comes twice is one.
     """
 
-    def __init__(self, max_minutes: float | None = None) -> None:
+    def __init__(self, max_minutes: float | None = None, ranks: Ranks = ALONE) -> None:
         self.signal: signal.Signals | None = None
+        self._ranks = ranks
         self._deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
         self._before: dict[signal.Signals, object] = {}
 
@@ -38,6 +43,15 @@ class StopRequest:
         """Whether to stop; once true, always true."""
         return self.signal is not None or self._is_late
 
+    def agree(self) -> bool:
+        """Whether any rank was asked to stop, which all then are, in one way; all ranks call this together."""
+        code = max(self._ranks.gather(self.exit_code))
+        if code > SIGNALLED:
+            self.signal = signal.Signals(code - SIGNALLED)
+        elif code:
+            self._deadline = time.monotonic()
+        return code > 0
+
     @property
     def reason(self) -> str:
         """The signal's name, or max-minutes; empty if no stop was asked for."""
@@ -47,14 +61,14 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells report it, or OUT_OF_TIME; 0 if no stop was asked for."""
+        """SIGNALLED + the signal's number, or OUT_OF_TIME; 0 if no stop was asked for."""
         if self.signal:
-            return 128 + self.signal
+            return SIGNALLED + self.signal
         return OUT_OF_TIME if self._is_late else 0
 
     def check(self) -> None:
-        """Raises Stopped if a stop was asked for."""
-        if self.asked:
+        """Raises Stopped if a stop was asked for, of whatever rank."""
+        if self.agree():
             raise Stopped
 
     @property
@@ -64,4 +78,5 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
         for asked in self._before:
-            signal.signal(asked, signal.SIG_DFL)
+            if self._ranks.world_size == 1 or asked != number:
+                signal.signal(asked, signal.SIG_DFL)

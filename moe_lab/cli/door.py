@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from moe_lab import __version__, escape
+from moe_lab import __version__, escape, ranks
 from moe_lab.cli import github
 from moe_lab.errors import MoeLabError
 
@@ -26,8 +26,9 @@ class Door(TyperGroup):
         except MoeLabError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            typer.echo(escape.lines(error.render()), err=True)
-            github.annotate(error)
+            typer.echo(escape.lines(ranks.spoken(error.render())), err=True)
+            if ranks.here().first:
+                github.annotate(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             raise typer.Exit(130) from None

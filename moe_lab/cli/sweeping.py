@@ -1,11 +1,13 @@
 """sweep, and resume of one."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from moe_lab.cli.door import app
+from moe_lab.cli.launching import Address, LauncherName, LauncherOptions, launcher
 from moe_lab.cli.options import (
     FailFast,
     Jobs,
@@ -18,7 +20,6 @@ from moe_lab.cli.options import (
     RunsDir,
     warn,
 )
-from moe_lab.errors import ConfigError
 
 
 @app.command()
@@ -57,6 +58,9 @@ def sweep(
     ] = False,
     jobs: Jobs = "auto",
     jobs_per_gpu: JobsPerGpu = 1,
+    launcher_name: LauncherName = "local",
+    launcher_opt: LauncherOptions = None,
+    address: Address = None,
     retries: Retries = 1,
     retry_failed: RetryFailed = False,
     fail_fast: FailFast = False,
@@ -74,40 +78,45 @@ def sweep(
         axes or [], config=config, seeds=seeds, name=name, rule=rule, max_runs=max_runs
     )
     warn(asked)
-    number = _number(jobs, asked.plan, asked.base.config)
+    engine = launcher(
+        launcher_name,
+        launcher_opt,
+        address,
+        jobs=jobs,
+        per_gpu=jobs_per_gpu,
+        plan=asked.plan,
+        base=asked.base.config,
+    )
     if dry_run:
-        _print_plan(asked, number)
+        _print_plan(asked, engine.places)
         return
 
     from moe_lab.sweep.begin import begin
     from moe_lab.sweep.drive import Policy
 
     policy = Policy(retries, retry_failed, fail_fast, max_minutes)
-    _go_on(begin(asked, runs_dir), number, jobs_per_gpu, progress, policy)
+    _go_on(begin(asked, runs_dir), engine, progress, policy)
 
 
 def resume_sweep(
-    directory: Path, jobs: str, per_gpu: int, progress: ProgressMode, policy: Any
+    directory: Path, made_by: Callable[..., Any], progress: ProgressMode, policy: Any
 ) -> NoReturn:
-    """Go on with a sweep as it was planned."""
+    """Go on with a sweep as it was planned; made_by: a launcher for a plan and its base config."""
     from moe_lab.store.sweep import StoredSweep
 
     stored = StoredSweep(directory)
-    number = _number(jobs, stored.plan, stored.base.config)
-    _go_on(stored, number, per_gpu, progress, policy)
+    engine = made_by(plan=stored.plan, base=stored.base.config)
+    _go_on(stored, engine, progress, policy)
 
 
-def _go_on(stored: Any, jobs: int, per_gpu: int, progress: ProgressMode, policy: Any) -> NoReturn:
+def _go_on(stored: Any, engine: Any, progress: ProgressMode, policy: Any) -> NoReturn:
     """Run what a sweep lacks, print its report, and leave with its exit code."""
-    from moe_lab.launch.local import Crew
     from moe_lab.progress.sweeps import for_sweep
     from moe_lab.store.folders import resume_command
     from moe_lab.sweep.drive import FAILED, drive
 
-    train = stored.base.config.train
-    crew = Crew(jobs, threads=train.threads, device=train.device, per_gpu=per_gpu)
     with for_sweep(progress) as reporter:
-        code = drive(stored, crew, reporter, policy)
+        code = drive(stored, engine, reporter, policy)
     _report(stored)
     command = resume_command(stored.directory)
     if code == FAILED:
@@ -127,17 +136,7 @@ def _report(stored: Any) -> None:
     render.show(sweep_pages.parts(found), render.console())
 
 
-def _number(jobs: str, plan: Any, base: Any) -> int:
-    """--jobs as a number of processes, each of which has its threads."""
-    from moe_lab.launch.local import seats
-
-    if jobs != "auto" and not (jobs.isdecimal() and int(jobs) > 0):
-        raise ConfigError(f"--jobs {jobs}: expected auto or a number from 1")
-    threads = plan.most_threads(base.train.threads)
-    return seats(None if jobs == "auto" else int(jobs), threads)
-
-
-def _print_plan(asked: Any, jobs: int) -> None:
+def _print_plan(asked: Any, jobs: int | None) -> None:
     """Every point with what one run of it takes, and the time for all."""
     from moe_lab.report import render
     from moe_lab.sweep.outlook import parts

@@ -1,12 +1,14 @@
 """train and resume."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from moe_lab.cli.door import app
+from moe_lab.cli.launching import Address, LauncherName, LauncherOptions, launcher
 from moe_lab.cli.options import (
     FAIL_ON,
     FailFast,
@@ -14,6 +16,7 @@ from moe_lab.cli.options import (
     JobsPerGpu,
     MaxMinutes,
     Progress,
+    ProgressMode,
     Retries,
     RetryFailed,
     RunsDir,
@@ -22,7 +25,11 @@ from moe_lab.cli.options import (
     warn,
 )
 from moe_lab.errors import ConfigError
+from moe_lab.ranks import Ranks, joined
 from moe_lab.signals import StopRequest
+
+if TYPE_CHECKING:
+    from moe_lab.progress import Reporter
 
 
 @app.command()
@@ -46,30 +53,45 @@ def train(
     from moe_lab.config import load
     from moe_lab.store.folders import preflight
 
-    path, overrides = split(settings)
-    if name is not None:
-        overrides.append(f"name={name}")
-    resolved = load(path, overrides)
-    rules = _rules(fail_on, resolved.config.moe.n_experts)
-    warn(resolved)
-    exact = any(override.startswith("name=") for override in overrides)
+    with joined() as ranks:
+        with ranks.together():
+            path, overrides = split(settings)
+            if name is not None:
+                overrides.append(f"name={name}")
+            resolved = load(path, overrides)
+            rules = _rules(fail_on, resolved.config.moe.n_experts)
+            if ranks.first:
+                warn(resolved)
+                preflight(runs_dir, 0)  # before a second is taken to import torch
+        exact = any(override.startswith("name=") for override in overrides)
+        stop = StopRequest(max_minutes, ranks)
 
-    preflight(runs_dir, 0)  # as the session does, which first takes a second to import torch
-    stop = StopRequest(max_minutes)
+        from moe_lab import session
 
-    from moe_lab import session
-    from moe_lab.progress import for_stderr
+        with _reporter(progress, ranks) as reporter:
+            outcome = session.train(
+                resolved,
+                runs_dir=runs_dir,
+                exact=exact,
+                reporter=reporter,
+                stop=stop,
+                ranks=ranks,
+            )
+        if references and outcome.exit_code == 0:
+            _train_references(outcome.directory, progress, stop, ranks)
+        _leave(outcome, rules, ranks)
 
-    with for_stderr(progress) as reporter:
-        outcome = session.train(
-            resolved, runs_dir=runs_dir, exact=exact, reporter=reporter, stop=stop
-        )
-    if references and outcome.exit_code == 0:
-        _train_references(outcome.directory, progress, stop)
-    _leave(outcome, rules)
 
-
-FOR_SWEEPS = ("jobs", "jobs_per_gpu", "retries", "retry_failed", "fail_fast")
+FOR_SWEEPS = {  # by argument
+    "jobs": "--jobs",
+    "jobs_per_gpu": "--jobs-per-gpu",
+    "launcher_name": "--launcher",
+    "launcher_opt": "--launcher-opt",
+    "address": "--address",
+    "retries": "--retries",
+    "retry_failed": "--retry-failed",
+    "fail_fast": "--fail-fast",
+}
 
 
 @app.command()
@@ -88,6 +110,9 @@ def resume(
     ] = None,
     jobs: Jobs = "auto",
     jobs_per_gpu: JobsPerGpu = 1,
+    launcher_name: LauncherName = "local",
+    launcher_opt: LauncherOptions = None,
+    address: Address = None,
     retries: Retries = 1,
     retry_failed: RetryFailed = False,
     fail_fast: FailFast = False,
@@ -109,41 +134,60 @@ def resume(
         from moe_lab.sweep.drive import Policy
 
         policy = Policy(retries, retry_failed, fail_fast, max_minutes)
-        resume_sweep(directory, jobs, jobs_per_gpu, progress, policy)
+        made_by = partial(
+            launcher, launcher_name, launcher_opt, address, jobs=jobs, per_gpu=jobs_per_gpu
+        )
+        resume_sweep(directory, made_by, progress, policy)
     _refuse_given(context, FOR_SWEEPS, f"{directory} is no sweep")
-    read_record(directory)  # as the session does, which first takes a second to import torch
-    stop = StopRequest(max_minutes)
-    from moe_lab import session
-    from moe_lab.progress import for_stderr
+    with joined() as ranks:
+        with ranks.together():
+            read_record(directory)  # before a second is taken to import torch
+        stop = StopRequest(max_minutes, ranks)
+        from moe_lab import session
 
-    with for_stderr(progress) as reporter:
-        outcome = session.resume(directory, overrides, reporter=reporter, stop=stop)
-    _leave(outcome, [])
+        with _reporter(progress, ranks) as reporter:
+            outcome = session.resume(
+                directory, overrides, reporter=reporter, stop=stop, ranks=ranks
+            )
+        _leave(outcome, [], ranks)
 
 
-def _refuse_given(context: typer.Context, names: Sequence[str], reason: str) -> None:
-    """Raises ConfigError for options on the command line that mean nothing there."""
-    sources = {name: context.get_parameter_source(name) for name in names}
+def _reporter(progress: ProgressMode, ranks: Ranks) -> "Reporter":
+    """What shows a run: one rank does."""
+    from moe_lab.progress import Silent, for_stderr
+
+    return for_stderr(progress) if ranks.first else Silent()
+
+
+def _refuse_given(context: typer.Context, options: Mapping[str, str], reason: str) -> None:
+    """Raises ConfigError for options on the command line, by argument, that mean nothing there."""
+    sources = {name: context.get_parameter_source(name) for name in options}
     given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
     if given:
-        options = " ".join("--" + name.replace("_", "-") for name in given)
-        raise ConfigError(reason, help=f"leave out {options}")
+        raise ConfigError(reason, help=f"leave out {' '.join(options[name] for name in given)}")
 
 
-def _train_references(directory: Path, progress: Any, stop: StopRequest) -> None:
+def _train_references(
+    directory: Path, progress: ProgressMode, stop: StopRequest, ranks: Ranks
+) -> None:
     """Those that are not there yet, beside the run, until a stop is asked for."""
     from moe_lab import session
-    from moe_lab.progress import for_stderr
 
-    for resolved in session.missing_references(directory):
-        if not stop.asked:
-            with for_stderr(progress) as reporter:
+    with ranks.together():
+        missing = session.missing_references(directory)
+    for resolved in missing:
+        if not stop.agree():
+            with _reporter(progress, ranks) as reporter:
                 session.train(
-                    resolved, runs_dir=directory.parent, exact=False, reporter=reporter, stop=stop
+                    resolved,
+                    runs_dir=directory.parent,
+                    exact=False,
+                    reporter=reporter,
+                    stop=stop,
+                    ranks=ranks,
                 )
-        if stop.asked:
-            typer.echo(directory)
-            raise typer.Exit(stop.exit_code)
+        if stop.agree():
+            _leave(session.Outcome(directory, stop.exit_code), [], ranks)
 
 
 def _rules(expressions: list[str] | None, n_experts: int) -> list[Any]:
@@ -158,10 +202,11 @@ def _rules(expressions: list[str] | None, n_experts: int) -> list[Any]:
     return asked
 
 
-def _leave(outcome: Any, rules: list[Any]) -> None:
-    """Print the directory; a run that went to its end is held against the rules."""
-    typer.echo(outcome.directory)
-    if rules and outcome.exit_code == 0:
+def _leave(outcome: Any, rules: list[Any], ranks: Ranks) -> NoReturn:
+    """Print the directory, once; a run that went to its end is held against the rules."""
+    if ranks.first:
+        typer.echo(outcome.directory)
+    if ranks.first and rules and outcome.exit_code == 0:
         from moe_lab.cli.reading import leave_by_gate
         from moe_lab.report import gate
 

@@ -9,16 +9,12 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from moe_lab import config
-from moe_lab.errors import ConfigError, MoeLabError
-from moe_lab.launch.task import Ended, Progress, Task
-from moe_lab.progress.base import Reporter, Silent
+from moe_lab.job.carry_out import ended
+from moe_lab.job.task import Ended, Progress, Task
+from moe_lab.progress.base import Silent
 from moe_lab.progress.facts import Step, worst_n_eff
 from moe_lab.progress.story import Story
 from moe_lab.signals import ASKED
-from moe_lab.store.disk import DISK, Disk
-from moe_lab.store.lock import InUseError
-from moe_lab.store.sweep import StoredSweep
 
 PAUSE = 0.25  # seconds between two messages, at least
 
@@ -33,35 +29,6 @@ def work(task: Task, line: Connection, gpu: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     _send(line, ended(task, _Wire(task.run.name, line)))
-
-
-def ended(task: Task, reporter: Reporter, disk: Disk = DISK) -> Ended:
-    """Make a run, or go on with it: what came of that, with its error if it was one."""
-    try:
-        _carry_out(task, reporter, disk)
-    except MoeLabError as refusal:
-        in_use = isinstance(refusal, InUseError)
-        return Ended(task.run.name, refusal.render(), in_use=in_use)
-    except Exception as bug:  # the run's log has the traceback
-        return Ended(task.run.name, f"error: this is a bug in moe-lab: {bug!r}")
-    return Ended(task.run.name)
-
-
-def _carry_out(task: Task, reporter: Reporter, disk: Disk) -> None:
-    from moe_lab import session  # torch: the server that forks this process has it already
-
-    sweep = StoredSweep(task.sweep)
-    directory = sweep.run_directory(task.run)
-    if not directory.exists():
-        resolved = config.load(sweep.base_path, settings=task.run.settings)
-        try:
-            session.train(resolved, runs_dir=task.sweep, exact=True, reporter=reporter, disk=disk)
-            return
-        except ConfigError:
-            if not directory.exists():
-                raise
-            # else a process of a driver that was killed has been faster
-    session.resume(directory, reporter=reporter, disk=disk)
 
 
 def _outlive_nobody() -> None:

@@ -1,4 +1,4 @@
-"""What a driver asks of a process, and what it is told."""
+"""What a driver asks for, and what it is told."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ class Task:
 
     sweep: Path  # the folder of the sweep
     run: PlannedRun
+    attempt: int | None = None  # by number, where an earlier one may live on unseen
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,14 @@ class Ended:
     error: str | None = None  # as it would be printed
     killed_by: int | None = None  # a signal's number
     in_use: bool = False  # another process was writing the run
+    how: str | None = None  # what an engine knows of a process that said nothing
 
 
-Message = Progress | Ended
+@dataclass(frozen=True)
+class Note:
+    """What a person should know of the engine."""
+
+    text: str
+
+
+Message = Progress | Ended | Note

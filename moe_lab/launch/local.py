@@ -7,8 +7,7 @@ no thread is lost in a fork. A pool would lose runs when one process of it is ki
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import connection, forkserver, resource_tracker
@@ -17,9 +16,10 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 from moe_lab.cores import cores
 from moe_lab.errors import ConfigError
-from moe_lab.launch.task import Ended, Message, Task
-from moe_lab.launch.worker import work
-from moe_lab.signals import ASKED
+from moe_lab.job.process import work
+from moe_lab.job.starting import blocked_signals, limited_threads
+from moe_lab.job.task import Ended, Message, Task
+from moe_lab.launch.base import NO_JOBS, Demand, Launcher
 
 PRELOADED = (  # torch._dynamo: the first optimizer would import it; pandas: the end of a run does
     "torch",
@@ -27,7 +27,6 @@ PRELOADED = (  # torch._dynamo: the first optimizer would import it; pandas: the
     "pandas",
     "moe_lab.session",
 )
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -37,34 +36,42 @@ class _Member:
     slot: str | None
 
 
-class Crew:
+class Local(Launcher):
     """The processes of a driver, so many at a time; on a machine with GPUs each sees one, which `per_gpu` share."""
 
-    def __init__(self, seats: int, *, threads: int, device: str = "cpu", per_gpu: int = 1):
-        self._seats, self._threads, self._device, self._per_gpu = seats, threads, device, per_gpu
+    def __init__(self, demand: Demand):
+        super().__init__(demand)
+        self._seats = seats(demand.jobs, demand.threads)
         self._members: dict[str, _Member] = {}
 
     @property
-    def free(self) -> int:
-        """How many more runs can be started."""
+    def places(self) -> int:  # noqa: D102
+        return self._seats
+
+    @property
+    def free(self) -> int:  # noqa: D102
         return len(self._slots)
 
     @cached_property
     def _slots(self) -> list[str | None]:
         """What a process is shown as CUDA_VISIBLE_DEVICES; None leaves that as it is. Asked only when there is work."""
-        gpus = [] if self._device == "cpu" else _gpus(self._threads)
-        shares: list[str | None] = [gpu for _ in range(self._per_gpu) for gpu in gpus]
+        demand = self.demand
+        gpus = [] if demand.device == "cpu" else _gpus(demand.threads)
+        shares: list[str | None] = [gpu for _ in range(demand.per_gpu) for gpu in gpus]
         return (shares or [None] * self._seats)[: self._seats]
 
     @property
-    def busy(self) -> int:
-        """How many are running."""
+    def busy(self) -> int:  # noqa: D102
         return len(self._members)
 
-    def start(self, task: Task) -> None:
-        """Begin a run in a free slot."""
+    def start(self, tasks: Sequence[Task]) -> Mapping[str, str]:  # noqa: D102
+        for task in tasks:
+            self._start(task)
+        return NO_JOBS  # a process ends with its driver: there is nothing to find again
+
+    def _start(self, task: Task) -> None:
         slot = self._slots.pop(0)
-        server = _server(self._threads)
+        server = _server(self.demand.threads)
         ours, theirs = server.Pipe(duplex=False)
         process = server.Process(  # daemon: stopped, and saved, if this process raises
             target=work, args=(task, theirs, slot), name=task.run.name, daemon=True
@@ -73,20 +80,17 @@ class Crew:
         theirs.close()
         self._members[task.run.name] = _Member(process, ours, slot)
 
-    def wait(self, timeout: float | None) -> list[Message]:
-        """What the processes have to say, as soon as one has something or the time is over."""
+    def wait(self, timeout: float | None) -> list[Message]:  # noqa: D102
         ready = connection.wait([member.line for member in self._members.values()], timeout)
         names = [name for name, member in self._members.items() if member.line in ready]
         return [self._received(name) for name in names]
 
-    def stop(self, number: signal.Signals) -> None:
-        """Pass a signal on to every process."""
+    def stop(self, number: signal.Signals) -> None:  # noqa: D102
         for member in self._members.values():
             if member.process.pid is not None and member.process.is_alive():
                 os.kill(member.process.pid, number)
 
-    def close(self) -> None:
-        """Stop what is still running, and wait until it is saved."""
+    def close(self) -> None:  # noqa: D102
         self.stop(signal.SIGTERM)
         while self._members:
             self.wait(None)
@@ -149,31 +153,6 @@ def _server(threads: int) -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     resource_tracker.ensure_running()  # here, because its start unblocks signals
-    with _limited_threads(threads), _blocked_signals():
+    with limited_threads(threads), blocked_signals():
         forkserver.ensure_running()
     return context
-
-
-@contextmanager
-def _limited_threads(number: int) -> Iterator[None]:
-    """What is started here inherits it: BLAS libraries would else begin with a thread per core."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, str(number)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _blocked_signals() -> Iterator[None]:
-    """What is started here inherits it: Ctrl-C in the terminal, or its end, would else kill the server."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -5,13 +5,15 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from moe_lab.launch.local import Crew
-from moe_lab.launch.task import Ended, Message, Progress, Task
+from moe_lab.errors import EngineError
+from moe_lab.job.task import Ended, Message, Note, Progress, Task
+from moe_lab.launch.base import Launcher
 from moe_lab.plan import PlannedRun
 from moe_lab.progress.sweeps import SweepReporter
 from moe_lab.signals import StopRequest
+from moe_lab.store.attempts import Attempts
 from moe_lab.store.events import append_event, cut_torn_event
-from moe_lab.store.folders import clear_staging
+from moe_lab.store.folders import clear_staging, resume_command
 from moe_lab.store.lock import Lock
 from moe_lab.store.sweep import FAILURES, StoredSweep
 
@@ -31,18 +33,23 @@ class Policy:
     max_minutes: float | None = None  # after which the runs are saved and the sweep ends
 
 
-def drive(sweep: StoredSweep, crew: Crew, reporter: SweepReporter, policy: Policy) -> int:
+def drive(sweep: StoredSweep, launcher: Launcher, reporter: SweepReporter, policy: Policy) -> int:
     """Run what a sweep lacks. The exit code: 0, 7 if a run has failed, or that of what stopped it.
 
     Raises StorageError if another process drives it, or if the disk refuses; the runs are saved as far as it lets them.
+    Raises EngineError if the launcher's engine is not to be had or goes: then plan and runs are as they were left.
     """
     lock = Lock(sweep.directory, sweep.disk)
     try:
         cut_torn_event(sweep.disk, sweep.directory)
         clear_staging(sweep.directory, sweep.disk)
-        return _Drive(sweep, crew, reporter, policy).run()
+        with launcher:
+            return _Drive(sweep, launcher, reporter, policy).run()
+    except EngineError as error:
+        go_on = f"the sweep is kept; go on with: {resume_command(sweep.directory)}"
+        advice = "; ".join(filter(None, (error.problems[0].help, go_on)))
+        raise EngineError(str(error), help=advice) from error
     finally:
-        crew.close()
         lock.close()
 
 
@@ -50,12 +57,14 @@ class _Drive:
     """One session of a sweep. What it knows of a run that has ended, it reads from the run's folder."""
 
     def __init__(
-        self, sweep: StoredSweep, crew: Crew, reporter: SweepReporter, policy: Policy
+        self, sweep: StoredSweep, launcher: Launcher, reporter: SweepReporter, policy: Policy
     ) -> None:
-        self.sweep, self.crew, self.reporter, self.policy = sweep, crew, reporter, policy
+        self.sweep, self.launcher, self.reporter, self.policy = sweep, launcher, reporter, policy
+        self.attempts = Attempts(sweep.directory, sweep.disk)
         self.runs: dict[str, PlannedRun] = {}
         self.waiting: deque[PlannedRun] = deque()
         self.elsewhere: set[str] = set()  # another process writes them: never begun meanwhile
+        self.finished = 0  # how many
         self.failed: set[str] = set()
         self.deaths: Counter[str] = Counter()
         self.began: dict[str, float] = {}
@@ -66,18 +75,17 @@ class _Drive:
         """Until nothing is left to do, or a stop."""
         self._take_stock()
         with StopRequest(self.policy.max_minutes) as stop:
-            while self.waiting or self.elsewhere or self.crew.busy:
+            while self.waiting or self.elsewhere or self.launcher.busy:
                 self._fill()
-                for message in self.crew.wait(POLL):
+                for message in self.launcher.wait(POLL):
                     self._hear(message)
                 self._look_elsewhere()
                 if stop.asked and not self.halted:
                     self._halt(
                         stop.signal or signal.SIGTERM, f"{stop.reason}: runs are being saved"
                     )
-        done = self._states_of("finished")
-        self._event("end", finished=done, failed=len(self.failed))
-        if stop.asked and done + len(self.failed) < len(self.runs):
+        self._event("end", finished=self.finished, failed=len(self.failed))
+        if stop.asked and self.finished + len(self.failed) < len(self.runs):
             return stop.exit_code
         return FAILED if self.failed else 0
 
@@ -85,22 +93,31 @@ class _Drive:
         """Sort every run by where it is: nothing that has finished is ever begun again."""
         states = self.sweep.states()
         self.runs = {name: found.run for name, found in states.items()}
-        finished = 0
+        adopted = list[str]()
         for name, found in states.items():
             if found.state == "finished":
-                finished += 1
+                self.finished += 1
+            elif self._adopted(found.run):
+                adopted.append(name)
             elif found.state == "running":
                 self.elsewhere.add(name)
             elif found.state in FAILURES and not self.policy.retry_failed:
                 self.failed.add(name)
             else:
                 self.waiting.append(found.run)
-        self._event("start", finished=finished, runs=len(states))
-        self.reporter.start(self.sweep.name, len(states), finished)
+        self._event("start", finished=self.finished, runs=len(states))
+        self.reporter.start(self.sweep.name, len(states), self.finished)
+        for name in adopted:
+            self.reporter.begun(name)
         for name in sorted(self.failed):
             self.reporter.ended(name, states[name].state, states[name].error or "")
         if self.policy.retry_failed:
             self._make_room()
+
+    def _adopted(self, run: PlannedRun) -> bool:
+        """Whether the engine still has the job that an earlier driver has started for a run."""
+        job = self.attempts.job(run.name)
+        return job is not None and self.launcher.adopt(self._task(run), job)
 
     def _make_room(self) -> None:
         """What lies in the way of a run, damaged or another's, is set aside."""
@@ -115,22 +132,31 @@ class _Drive:
     def _event(self, kind: str, **details: int) -> None:
         append_event(self.sweep.disk, self.sweep.directory, kind, **details)
 
-    def _states_of(self, state: str) -> int:
-        return sum(self.sweep.state(run).state == state for run in self.runs.values())
-
     def _fill(self) -> None:
         """Runs that are going on elsewhere use the machine, too."""
-        while self.waiting and self.crew.free > len(self.elsewhere):
-            run = self.waiting.popleft()
-            self.began[run.name] = time.monotonic()
-            self.crew.start(Task(self.sweep.directory, run))
-            self.reporter.begun(run.name)
+        room = self.launcher.free - len(self.elsewhere)
+        tasks = [self._begun(self.waiting.popleft()) for _ in range(min(room, len(self.waiting)))]
+        if tasks:
+            for name, job in self.launcher.start(tasks).items():
+                self.attempts.note_job(name, job)
+
+    def _begun(self, run: PlannedRun) -> Task:
+        self.began[run.name] = time.monotonic()
+        self.reporter.begun(run.name)
+        if self.launcher.fenced or self.attempts.number(run.name):  # or one may live on elsewhere
+            self.attempts.begin(run.name)
+        return self._task(run)
+
+    def _task(self, run: PlannedRun) -> Task:
+        return Task(self.sweep.directory, run, self.attempts.number(run.name) or None)
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Progress):
             self.reporter.step(
                 message.run, message.step, message.steps, message.lm_loss, message.n_eff
             )
+        elif isinstance(message, Note):
+            self.reporter.say(message.text)
         else:
             self._ended(message)
 
@@ -147,13 +173,14 @@ class _Drive:
             begun = found.state != "pending"  # else it had no folder yet, and nothing to save
             self.reporter.ended(run.name, found.state if begun else "stopped")
         else:
-            self._died(run, message.error or _killed(message.killed_by))
+            self._died(run, message.error or message.how or _killed(message.killed_by))
 
     def _finished(self, run: PlannedRun) -> None:
         self.instant.clear()
+        self.finished += 1
         self.reporter.ended(run.name, "finished")
         if self.sweep.plan.rule and not self.halted:  # it may now ask for another run
-            for asked in self.sweep.runs():
+            for asked in self.sweep.chain(run.seed).runs:
                 if asked.name not in self.runs:
                     self.runs[asked.name] = asked
                     self.waiting.append(asked)
@@ -192,7 +219,7 @@ class _Drive:
         self.waiting.clear()
         self.elsewhere.clear()
         self.reporter.say(reason)
-        self.crew.stop(number)
+        self.launcher.stop(number)
 
     def _look_elsewhere(self) -> None:
         for name in list(self.elsewhere):

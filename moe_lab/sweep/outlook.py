@@ -9,8 +9,8 @@ from moe_lab.sweep.naming import labels, word
 from moe_lab.sweep.probe import costs
 
 
-def parts(grid: Grid, jobs: int) -> Iterator[Part]:
-    """jobs: runs at a time. A few steps of each size of model are trained, and forgotten."""
+def parts(grid: Grid, jobs: int | None) -> Iterator[Part]:
+    """jobs: runs at a time, where that is known. A few steps of each size of model are trained, and forgotten."""
     plan = grid.plan
     each = costs(grid.configs)
     yield Note(
@@ -36,7 +36,8 @@ def parts(grid: Grid, jobs: int) -> Iterator[Part]:
     )
     seconds = sum(cost.seconds for cost in each) * len(plan.seeds)
     tokens = sum(cost.tokens for cost in each) * len(plan.seeds)
+    at_a_time = f"{jobs or 1} at a time, about {seconds / (jobs or 1) / 60:.1f} minutes"
     yield Note(
-        f"{len(plan.runs)} runs, {tokens:,} tokens; {jobs} at a time, about {seconds / jobs / 60:.1f} minutes, "
+        f"{len(plan.runs)} runs, {tokens:,} tokens; {at_a_time} on this machine, "
         "as estimated from a few steps. Nothing was run or written."
     )

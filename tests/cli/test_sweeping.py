@@ -157,6 +157,17 @@ def test_a_dry_run_shows_what_it_would_take_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sweep_is_driven_by_one_process_of_torchrun(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    done = cli("sweep", "alpha", "--runs-dir", tmp_path / "runs")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "torchrun has started several" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_dry_run_over_sources_has_no_column_for_what_a_source_brings(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -176,6 +187,11 @@ def test_a_dry_run_over_sources_has_no_column_for_what_a_source_brings(
         (("alpha", "--jobs", "9999"), "--jobs 9999: at train.threads 1 that takes 9999 cores"),
         (("alpha", "--jobs", "0"), "--jobs 0: expected auto or a number from 1"),
         (("alpha", "--jobs", "x"), "--jobs x: expected auto or a number from 1"),
+        (("alpha", "--launcher", "spark"), "there is no such launcher"),
+        (("alpha", "--launcher", "spark"), "help: one of local, "),
+        (("alpha", "--launcher-opt", "nodes=2"), "--launcher local has no option 'nodes'"),
+        (("alpha", "--launcher-opt", "nodes=2"), "help: local has none"),
+        (("alpha", "--address", "auto"), "--launcher local has no option 'address'"),
         (("alhpa",), "did you mean 'alpha'? axes with a default grid: alpha, "),
         (("alpha", "--seeds", "99"), "5 points × 99 seeds are 495 runs; the limit is 200"),
         (("alpha", "--max-runs", "14"), "allow so many: --max-runs 15"),

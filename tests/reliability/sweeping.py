@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from moe_lab import config
-from moe_lab.launch.local import Crew
-from moe_lab.launch.task import Ended, Message, Task
+from moe_lab.job.task import Ended, Message, Task
+from moe_lab.launch.base import NO_JOBS, Demand, Launcher
 from moe_lab.progress.base import SweepMessages
 from moe_lab.report import sweep_reading, sweep_tables
 from moe_lab.report.outcomes import OUTCOMES
@@ -27,11 +28,11 @@ RECORD = Path(__file__).parent / "frozen" / "schema-1" / "finished" / layout.REC
 UNREPEATABLE = {layout.SWEEP, layout.EVENTS, layout.LOCK}
 
 
-class Ready(Crew):
-    """A crew whose runs are over as soon as they begin: each is a copy of one that lies ready, and some fail."""
+class Ready(Launcher):
+    """A launcher whose runs are over as soon as they begin: each is a copy of one that lies ready, and some fail."""
 
     def __init__(self, folder: Path, failing: Sequence[str] = ()) -> None:
-        super().__init__(1, threads=1)
+        super().__init__(Demand(jobs=1))
         self.folder, self.failing = folder, failing
         self.ends: list[Message] = []
         self.begun: list[str] = []
@@ -44,7 +45,12 @@ class Ready(Crew):
     def busy(self) -> int:
         return len(self.ends)
 
-    def start(self, task: Task) -> None:
+    def start(self, tasks: Sequence[Task]) -> Mapping[str, str]:
+        for task in tasks:
+            self._start(task)
+        return NO_JOBS
+
+    def _start(self, task: Task) -> None:
         name = task.run.name
         self.begun.append(name)
         if name in self.failing:
@@ -56,6 +62,12 @@ class Ready(Crew):
     def wait(self, timeout: float | None) -> list[Message]:
         told, self.ends = self.ends, []
         return told
+
+    def stop(self, number: signal.Signals) -> None:
+        """What has begun is over."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def drive(runs: Path, disk: Disk = DISK) -> None:

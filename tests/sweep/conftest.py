@@ -1,13 +1,15 @@
-"""Sweeps that are driven, crews that need no processes, and a reporter that keeps what it is told."""
+"""Sweeps that are driven, launchers that need no processes, and a reporter that keeps what it is told."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moe_lab.launch.local import Crew
-from moe_lab.launch.task import Ended, Message, Task
-from moe_lab.launch.worker import ended
+from moe_lab.cores import cores
+from moe_lab.job.carry_out import ended
+from moe_lab.job.task import Ended, Message, Task
+from moe_lab.launch.base import NO_JOBS, Demand, Launcher
+from moe_lab.launch.local import Local
 from moe_lab.progress import Silent, SweepReporter
 from moe_lab.store.disk import DISK, Disk
 from moe_lab.store.sweep import StoredSweep
@@ -44,11 +46,11 @@ class Told(SweepReporter):
         return [run for happened, run in self.events if happened == kind]
 
 
-class Here(Crew):
+class Here(Launcher):
     """In this process: a run is over as soon as it is started."""
 
     def __init__(self, disk: Disk = DISK, seats: int = 2) -> None:
-        super().__init__(seats, threads=1)
+        super().__init__(Demand(jobs=seats))
         self.disk, self.seats, self.ends = disk, seats, list[Message]()
 
     @property
@@ -59,19 +61,29 @@ class Here(Crew):
     def busy(self) -> int:
         return len(self.ends)
 
-    def start(self, task: Task) -> None:
-        self.ends.append(ended(task, Silent(), self.disk))
+    def start(self, tasks: Sequence[Task]) -> Mapping[str, str]:
+        self.ends += [self.ended(task) for task in tasks]
+        return NO_JOBS
+
+    def ended(self, task: Task) -> Ended:
+        return ended(task, Silent(), self.disk)
 
     def wait(self, timeout: float | None) -> list[Message]:
         told, self.ends = self.ends, []
         return told
 
+    def stop(self, number: signal.Signals) -> None:
+        """What has been started is over."""
 
-class Endless(Crew):
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Endless(Launcher):
     """Does nothing until it is stopped, and keeps the signals."""
 
     def __init__(self) -> None:
-        super().__init__(2, threads=1)
+        super().__init__(Demand(jobs=2))
         self.names, self.signals = list[str](), list[signal.Signals]()
 
     @property
@@ -82,8 +94,9 @@ class Endless(Crew):
     def busy(self) -> int:
         return len(self.names)
 
-    def start(self, task: Task) -> None:
-        self.names.append(task.run.name)
+    def start(self, tasks: Sequence[Task]) -> Mapping[str, str]:
+        self.names += [task.run.name for task in tasks]
+        return NO_JOBS
 
     def wait(self, timeout: float | None) -> list[Message]:
         told, self.names = (self.names, []) if self.signals else ([], self.names)
@@ -91,6 +104,11 @@ class Endless(Crew):
 
     def stop(self, number: signal.Signals) -> None:
         self.signals.append(number)
+
+    def close(self) -> None:
+        self.stop(signal.SIGTERM)
+        while self.names:
+            self.wait(None)
 
 
 class Slower(System):
@@ -109,7 +127,7 @@ def run(sweep: StoredSweep, seats: int = 2, **policy: Any) -> tuple[int, Told]:
     """Drive a sweep to its end: the exit code, and what was told."""
     told = Told()
     again = StoredSweep(sweep.directory)
-    return drive(again, Crew(seats, threads=1), told, Policy(**policy)), told
+    return drive(again, Local(Demand(jobs=min(seats, cores()))), told, Policy(**policy)), told
 
 
 def states(sweep: StoredSweep) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import FINISHED, MakeSweep, results
 
-from moe_lab.launch.task import Message
+from moe_lab.job.task import Message
 from moe_lab.report import sweep_reading
 from moe_lab.store.disk import DISK, Disk
 from moe_lab.store.events import read_events
@@ -24,10 +24,12 @@ def one(make_sweep: MakeSweep) -> StoredSweep:
     return make_sweep([{"moe.alpha": 0.01}], *FINISHED)
 
 
-def drive_here(sweep: StoredSweep, crew: Here | None = None, **policy: object) -> tuple[int, Told]:
+def drive_here(
+    sweep: StoredSweep, launcher: Here | None = None, **policy: object
+) -> tuple[int, Told]:
     told = Told()
     policy = {"retries": 0, **policy}
-    code = drive(StoredSweep(sweep.directory), crew or Here(), told, Policy(**policy))  # type: ignore[arg-type]
+    code = drive(StoredSweep(sweep.directory), launcher or Here(), told, Policy(**policy))  # type: ignore[arg-type]
     return code, told
 
 
@@ -70,8 +72,8 @@ def test_of_two_processes_that_begin_a_run_the_slower_one_takes_nothing_from_the
             locks.append(Lock(directory))
 
     slower = Disk(Slower("p0-s0", publish))
-    crew = Waiting(waits, lambda: [lock.close() for lock in locks], slower)
-    code, told = drive_here(one, crew)
+    launcher = Waiting(waits, lambda: [lock.close() for lock in locks], slower)
+    code, told = drive_here(one, launcher)
     assert (code, told.of("failed"), told.of("interrupted")) == (0, [], [])
     assert told.of("begun").count("p0-s0") == 1 + bool(waits)  # again when the other has ended
     assert sorted(told.of("finished")) == ["p0-s0", "p0-s1"]

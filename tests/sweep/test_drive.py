@@ -13,8 +13,9 @@ from conftest import FINISHED, MakeSweep, results, small
 from moe_lab import session
 from moe_lab.config import load
 from moe_lab.errors import StorageError
-from moe_lab.launch.local import Crew
-from moe_lab.launch.task import Ended, Message, Progress, Task
+from moe_lab.job.task import Ended, Message, Progress, Task
+from moe_lab.launch.base import Demand
+from moe_lab.launch.local import Local
 from moe_lab.progress import Silent
 from moe_lab.report import sweep_reading
 from moe_lab.store.disk import Disk
@@ -118,9 +119,8 @@ def test_failures_that_differ_in_the_name_of_the_run_alone_are_one_error(
     make_sweep: MakeSweep,
 ) -> None:
     class Failing(Here):
-        def start(self, task: Task) -> None:
-            name = task.run.name
-            self.ends.append(Ended(name, f"error: no room for {name}"))
+        def ended(self, task: Task) -> Ended:
+            return Ended(task.run.name, f"error: no room for {task.run.name}")
 
     told = Told()
     code = drive(make_sweep(GRID, seeds=(0, 1, 2)), Failing(seats=1), told, Policy())
@@ -128,11 +128,11 @@ def test_failures_that_differ_in_the_name_of_the_run_alone_are_one_error(
     assert "3 runs failed at once" in told.said[-1]
 
 
-class KillFirst(Crew):
+class KillFirst(Local):
     """Kills a run's process when it first tells of a step, so many times."""
 
     def __init__(self, times: int) -> None:
-        super().__init__(1, threads=1)
+        super().__init__(Demand(jobs=1))
         self.left = times
 
     def wait(self, timeout: float) -> list[object]:  # type: ignore[override]
@@ -169,11 +169,11 @@ def test_one_driver_at_a_time(make_sweep: MakeSweep) -> None:
 
 
 def test_a_sweep_out_of_time_saves_its_runs_and_exits_75(make_sweep: MakeSweep) -> None:
-    sweep, crew, told = make_sweep(GRID), Endless(), Told()
-    assert drive(sweep, crew, told, Policy(max_minutes=0)) == 75
+    sweep, launcher, told = make_sweep(GRID), Endless(), Told()
+    assert drive(sweep, launcher, told, Policy(max_minutes=0)) == 75
     assert told.of("begun") == told.of("stopped") == ["p0-s0", "p1-s0"]
     assert told.said == ["max-minutes: runs are being saved"]
-    assert crew.signals[0] == signal.SIGTERM
+    assert launcher.signals[0] == signal.SIGTERM
 
 
 def test_a_sweep_that_is_done_in_time_exits_0(make_sweep: MakeSweep, finished: Path) -> None:
@@ -201,24 +201,25 @@ def test_a_driver_that_the_disk_refuses_saves_its_runs(make_sweep: MakeSweep) ->
                 self.signals.append(signal.SIGKILL)  # its processes die
             return super().wait(timeout)
 
-    sweep, crew = make_sweep(GRID), Deaf()
+    sweep, launcher = make_sweep(GRID), Deaf()
     full = StoredSweep(sweep.directory, Disk(Full()))
     with pytest.raises(StorageError, match="No space left on device"):
-        drive(full, crew, Told(), Policy(retries=0))
-    assert crew.signals[-1] == signal.SIGTERM
+        drive(full, launcher, Told(), Policy(retries=0))
+    assert launcher.signals[-1] == signal.SIGTERM
 
 
 DRIVER = """
 import sys
 from pathlib import Path
-from moe_lab.launch.local import Crew
+from moe_lab.launch.base import Demand
+from moe_lab.launch.local import Local
 from moe_lab.progress.sweeps import for_sweep
 from moe_lab.store.sweep import StoredSweep
 from moe_lab.sweep.drive import Policy, drive
 
 if __name__ == "__main__":
     with for_sweep("json") as reporter:
-        sys.exit(drive(StoredSweep(Path(sys.argv[1])), Crew(2, threads=1), reporter, Policy()))
+        sys.exit(drive(StoredSweep(Path(sys.argv[1])), Local(Demand(jobs=2)), reporter, Policy()))
 """
 
 
