@@ -124,8 +124,8 @@ TIMING = (
     STEP,
     Column("elapsed_s", "s", "training time up to this step, over all parts of an interrupted run"),
     Column("step_ms", "ms", "wall-clock time of this step, logging included"),
-    Column("tokens_per_s", "tokens/s", "tokens of this step / its time", "higher"),
-    Column("memory_mb", "MB", "peak resident memory of the process, or of the GPU's allocator"),
+    Column("tokens_per_s", "tokens/s", "tokens of this step, on all ranks / its time", "higher"),
+    Column("memory_mb", "MB", "peak resident memory of the process, or of the GPU's allocator; of several ranks, the first's"),
 )
 
 ARRAYS = (  # of each .npz; `layer_N.` stands before what is of one layer

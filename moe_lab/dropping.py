@@ -37,7 +37,7 @@ def _by_probability(routing: Routing, stream: Stream) -> Int[Tensor, " A"]:
 
 def _at_random(routing: Routing, stream: Stream) -> Int[Tensor, " A"]:
     """Every order of the assignments equally likely."""
-    order = stream.permutation("drop_order", len(routing.token))
+    order = stream.permutation("drop_order", len(routing.router_probs), routing.top_k)
     return torch.from_numpy(order).to(routing.token.device)
 
 

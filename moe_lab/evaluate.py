@@ -18,6 +18,7 @@ from moe_lab.data.base import Batch, Source
 from moe_lab.model import LanguageModel
 from moe_lab.moe import MoELayer
 from moe_lab.portrait import Known, Portrait, Sitting
+from moe_lab.ranks import ALONE, Ranks
 from moe_lab.routing.base import Reads, Routing
 from moe_lab.streams import Stream
 
@@ -167,12 +168,16 @@ class Probe:
 
 
 def not_finite(
-    what: str, value: Float[Tensor, ""], routings: Mapping[int, Routing] = NONE
+    what: str,
+    value: Float[Tensor, ""],
+    routings: Mapping[int, Routing] = NONE,
+    ranks: Ranks = ALONE,
 ) -> str | None:
-    """That a number is not finite, and which layers' router logits are not; None if it is."""
+    """That a number, the same on all ranks, is not finite, and which layers' router logits are not; None if it is."""
     if isfinite(number := value.item()):
         return None
-    layers = [str(i) for i, r in routings.items() if not r.router_logits.isfinite().all()]
+    faulty = {i: not r.router_logits.isfinite().all() for i, r in routings.items()}
+    layers = [str(i) for i, found in faulty.items() if any(ranks.gather(int(found)))]
     where = f" (router logits are not finite in layer {', '.join(layers)})" if layers else ""
     return f"the {what} became {number}{where}"
 

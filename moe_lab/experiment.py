@@ -13,6 +13,7 @@ from moe_lab.data.base import Source
 from moe_lab.evaluate import Probe
 from moe_lab.metrics import DeadWindow, LoadWatch
 from moe_lab.model import LanguageModel, initialize, loss_weights
+from moe_lab.ranks import ALONE, Ranks
 from moe_lab.registry import SOURCES
 from moe_lab.store.commit import State
 from moe_lab.streams import Stream
@@ -34,6 +35,17 @@ class Experiment:
     weights: dict[str, float]  # of the balance losses
     windows: dict[int, DeadWindow]  # per MoE layer
     watches: dict[int, LoadWatch]
+    ranks: Ranks = ALONE
+
+    @property
+    def rows(self) -> slice:
+        """The sequences of every micro-batch that are this rank's."""
+        return self.ranks.share(self.config.train.batch_size)
+
+    @property
+    def share(self) -> float:
+        """How much of every micro-batch these are."""
+        return len(range(self.config.train.batch_size)[self.rows]) / self.config.train.batch_size
 
     @property
     def stream(self) -> Stream:
@@ -42,7 +54,7 @@ class Experiment:
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens of all micro-batches of one optimizer step."""
+        """Tokens of all micro-batches of one optimizer step, on all ranks."""
         return tokens_per_step(self.config)
 
     def state(self, step: int, evaluated: bool = True) -> State:
@@ -83,7 +95,7 @@ class Experiment:
         return {"windows": windows, "watches": watches}
 
 
-def build(config: Config, device: torch.device) -> Experiment:
+def build(config: Config, device: torch.device, ranks: Ranks = ALONE) -> Experiment:
     """Data, model and optimizer as the config says, before any step."""
     train = config.train
     options = config.data.model_dump(exclude={"source"})
@@ -113,6 +125,7 @@ def build(config: Config, device: torch.device) -> Experiment:
         weights=loss_weights(moe),
         windows={layer: DeadWindow(moe.n_experts, assignments) for layer in layers},
         watches={layer: LoadWatch(moe.top_k) for layer in layers},
+        ranks=ranks,
     )
 
 

@@ -1,34 +1,28 @@
 """The training loop, read top to bottom: data, forward, losses, backward, update, rows, evaluation, commit."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from math import ceil, nan
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from moe_lab.attribution import Grads, added, attribute, balance_grads
-from moe_lab.data.base import Batch
+from moe_lab.attribution import attribute
 from moe_lab.errors import DivergedError
-from moe_lab.evaluate import not_finite, router_labels
+from moe_lab.evaluate import not_finite
 from moe_lab.experiment import Experiment, learning_rate
 from moe_lab.machine import peak_memory_mb
+from moe_lab.passes import forward_backward, gradients
 from moe_lab.progress import Reporter
 from moe_lab.resuming import Done
-from moe_lab.routing.base import Routing
 from moe_lab.rows import Step, watch_step, write_evaluation, write_step
 from moe_lab.signals import Stopped, StopRequest
-from moe_lab.store.run import Run
-from moe_lab.tally import Tally
+from moe_lab.store.writer import Writer
 
 
 def fit(
     experiment: Experiment,
-    run: Run,
+    run: Writer,
     done: Done,
     *,
     stop: StopRequest,
@@ -59,7 +53,7 @@ def fit(
             _write_timing(experiment, run, step, began, started)
         run.flush()
         reporter.step(result, time.perf_counter() - began)
-        stopping = stop.asked  # looked at once: a signal may come at any moment
+        stopping = stop.agree()  # looked at once: a signal may come at any moment
         if stop.signal:
             reporter.say(f"stopping after step {step} (Ctrl-C again to stop now)")
         if last or stopping or step % config.checkpoint.every == 0:
@@ -69,7 +63,7 @@ def fit(
     return True
 
 
-def _write_step(experiment: Experiment, run: Run, result: Step) -> None:
+def _write_step(experiment: Experiment, run: Writer, result: Step) -> None:
     """The rows of a step and what they mean to the verdicts; raises DivergedError for one with a fault."""
     write_step(run, result, experiment)
     if result.fault:
@@ -78,7 +72,7 @@ def _write_step(experiment: Experiment, run: Run, result: Step) -> None:
 
 
 def _evaluate(
-    experiment: Experiment, run: Run, step: int, stop: StopRequest, reporter: Reporter
+    experiment: Experiment, run: Writer, step: int, stop: StopRequest, reporter: Reporter
 ) -> bool:
     """Evaluate after a step, write and tell it; False if a stop was asked for before the end."""
     try:
@@ -92,7 +86,7 @@ def _evaluate(
     return True
 
 
-def _diverged(run: Run, what: str) -> DivergedError:
+def _diverged(run: Writer, what: str) -> DivergedError:
     """The error for numbers that are not finite; their rows reach the disk, and a resume cuts them off."""
     run.flush()
     return DivergedError(
@@ -107,13 +101,12 @@ def train_step(experiment: Experiment, step: int) -> Step:
     What is not finite updates nothing, and is named as the step's fault.
     """
     experiment.optimizer.zero_grad()
-    _announce(experiment, step)
-    seen, lr = _gather(experiment, step), learning_rate(experiment.config, step)
+    due, lr = _grads_are_due(experiment, step), learning_rate(experiment.config, step)
+    seen = forward_backward(experiment, step, measure_grads=due)
     norm = torch.tensor(nan) if seen.fault else _grad_norm(experiment)
     fault = seen.fault or not_finite("gradient norm", norm)
-    readings = {layer: tally.read() for layer, tally in seen.tallies.items()}
-    measured = not fault and _grads_are_due(experiment, step)
-    router_grads = attribute(experiment.model, seen.grads) if measured else {}
+    readings = {i: tally.read(seen.step_losses[i]) for i, tally in seen.tallies.items()}
+    router_grads = attribute(experiment.model, seen.grads) if due and not fault else {}
     if not fault:
         _update(experiment, lr, norm)
         for layer, moe in experiment.model.moe_layers().items():
@@ -131,83 +124,8 @@ def train_step(experiment: Experiment, step: int) -> Step:
     )
 
 
-@dataclass
-class _Sums:
-    """What the micro-batches of a step come to, up to one with a fault."""
-
-    losses: Float[Tensor, "2"]  # of the task, and auxiliary
-    tallies: dict[int, Tally]
-    grads: Grads
-    fault: str | None = None
-
-
-def _gather(experiment: Experiment, step: int) -> _Sums:
-    """Forward and backward passes of a step."""
-    accumulate, model = experiment.config.train.accumulate, experiment.model
-    tallies = {layer: Tally() for layer in model.moe_layers()}
-    sums = _Sums(torch.zeros(2, device=experiment.device), tallies, Grads())
-    measure_grads = _grads_are_due(experiment, step)
-    for micro in range(accumulate):
-        batch, logits, routings = _forward(experiment, step, micro)
-        raw = model.balance_losses(routings)
-        lm_loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten()) / accumulate
-        terms = {k: v / accumulate for k, v in weighted(raw, experiment.weights).items()}
-        aux_loss = sum(terms.values(), start=torch.zeros_like(lm_loss))
-        loss = lm_loss + aux_loss
-        sums.losses += torch.stack([lm_loss.detach(), aux_loss.detach()])
-        for layer, tally in tallies.items():
-            tally.add(routings[layer], raw[layer])
-        sums.fault = not_finite("loss", loss, routings)
-        if sums.fault:
-            break
-        if measure_grads:
-            sums.grads = added(sums.grads, balance_grads(model, terms))
-        loss.backward()  # type: ignore[no-untyped-call]
-    return sums
-
-
-class _Pass(NamedTuple):
-    batch: Batch
-    logits: Float[Tensor, "B S V"]
-    routings: dict[int, Routing]
-
-
-def _forward(experiment: Experiment, step: int, micro: int) -> _Pass:
-    """One micro-batch through the model: the same draws whenever it is repeated."""
-    size, source = experiment.config.train.batch_size, experiment.source
-    drawn = source.batch(step, micro * size, size)
-    labels = router_labels(experiment.model.reads, source, drawn, experiment.device)
-    batch = drawn.to(experiment.device)
-    logits, routings = experiment.model(batch.inputs, experiment.stream.at(step, micro), labels)
-    return _Pass(batch, logits, routings)
-
-
-@torch.no_grad()
-def _announce(experiment: Experiment, step: int) -> None:
-    """Losses over a step of several micro-batches need its loads before the first one: one more forward pass."""
-    layers, accumulate = experiment.model.moe_layers(), experiment.config.train.accumulate
-    if accumulate == 1 or not any(moe.needs_step for moe in layers.values()):
-        return
-    passes = [_forward(experiment, step, micro).routings for micro in range(accumulate)]
-    for layer, moe in layers.items():
-        moe.before_step([routings[layer] for routings in passes])
-
-
-def weighted(
-    raw: Mapping[int, Mapping[str, Float[Tensor, ""]]], weights: Mapping[str, float]
-) -> dict[str, Float[Tensor, ""]]:
-    """Of every balancer that has a weight: weight * mean over layers of its loss. aux_loss is their sum."""
-    layers = list(raw.values())
-    names = [name for name, weight in weights.items() if weight and layers]
-    return {
-        name: weights[name] * torch.stack([losses[name] for losses in layers]).mean()
-        for name in names
-    }
-
-
 def _grad_norm(experiment: Experiment) -> Float[Tensor, ""]:
-    grads = [p.grad for p in experiment.model.parameters() if p.grad is not None]
-    return torch.nn.utils.get_total_norm(grads)
+    return torch.nn.utils.get_total_norm(gradients(experiment.model))
 
 
 def _update(experiment: Experiment, lr: float, norm: Float[Tensor, ""]) -> None:
@@ -221,7 +139,7 @@ def _update(experiment: Experiment, lr: float, norm: Float[Tensor, ""]) -> None:
 
 
 def _write_timing(
-    experiment: Experiment, run: Run, step: int, began: float, started: float
+    experiment: Experiment, run: Writer, step: int, began: float, started: float
 ) -> None:
     now = time.perf_counter()
     run.append(

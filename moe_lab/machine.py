@@ -32,9 +32,13 @@ PROMISES = {  # by type of device
     "cpu": "L2: tables and weights are bitwise equal, run again or resumed, where all of depends_on is the same",
     "cuda": "L5: the same is expected on one model of GPU with one driver, and was not tested",
 }
+AMONG_RANKS = {  # what is added where several ranks make a run
+    "cpu": "; ranks add up in the order of gloo, which is tested on one machine, and expected between several alike",
+    "cuda": "; NCCL may add up in another order with other links between the GPUs",
+}
 DEPENDS_ON = (  # keys of run.json
     *("versions.moe_lab", "versions.torch", "versions.numpy"),
-    *("host.system", "host.cpu_capability", "host.gpu", "threads", "device"),
+    *("host.system", "host.cpu_capability", "host.gpu", "threads", "device", "world_size"),
 )
 # mallopt parameters of glibc's malloc.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -76,8 +80,11 @@ def refuse_old(version: str) -> None:
         )
 
 
-def device(wanted: str, place: Place | None = None) -> torch.device:
-    """`auto`, `cpu` or `cuda` as a device; raises ConfigError where there is no CUDA."""
+def device(wanted: str, place: Place | None = None, index: int | None = None) -> torch.device:
+    """`auto`, `cpu` or `cuda` as a device; raises ConfigError where there is no CUDA.
+
+    index: of the GPU that is a rank's own, among those that it is shown; None: any.
+    """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             f"device cuda was asked for, but torch {torch.__version__} finds no CUDA GPU here",
@@ -86,7 +93,16 @@ def device(wanted: str, place: Place | None = None) -> torch.device:
         )
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+    if wanted == "cpu" or index is None:
+        return torch.device(wanted)
+    if index >= (there := torch.cuda.device_count()):
+        raise ConfigError(
+            f"rank {index} of this machine has no GPU of its own: there are {there}",
+            help=f"use torchrun --nproc-per-node {there}, or train.device=cpu",
+            place=place,
+        )
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
 
 
 def peak_memory_mb(on: torch.device) -> float:
@@ -124,9 +140,10 @@ def describe(on: torch.device) -> dict[str, Any]:
     }
 
 
-def determinism(on: torch.device) -> dict[str, Any]:
+def determinism(on: torch.device, world_size: int = 1) -> dict[str, Any]:
     """What run.json promises of a repetition of a run of ours, and the keys of run.json that must then be equal."""
-    return {"level": PROMISES[on.type], "depends_on": list(DEPENDS_ON)}
+    level = PROMISES[on.type] + (AMONG_RANKS[on.type] if world_size > 1 else "")
+    return {"level": level, "depends_on": list(DEPENDS_ON)}
 
 
 def command() -> list[str]:

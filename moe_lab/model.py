@@ -3,7 +3,9 @@
 V tokens in the vocabulary, H heads of width D / H; other letters as in routing/base.py.
 """
 
+from collections.abc import Mapping
 from math import sqrt
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,13 +18,14 @@ from moe_lab.config import Config
 from moe_lab.config.schema import Moe
 from moe_lab.experts import Experts
 from moe_lab.feed_forward import ACTIVATIONS, FeedForward
-from moe_lab.moe import CapacityFactors, MoELayer
+from moe_lab.moe import NOTHING, CapacityFactors, MoELayer, Pooled
 from moe_lab.registry import BALANCERS, ROUTERS
 from moe_lab.routing.base import Reads, Routing
 from moe_lab.streams import Stream
 
 ROTARY_BASE = 10_000.0
 W_OUT_STD = 0.02  # of experts
+ALONE: Mapping[int, Pooled] = MappingProxyType({})  # a batch that is the whole scope of its losses
 ALWAYS_MEASURED = ("switch", "importance", "router_z")  # whatever is optimised
 
 
@@ -143,11 +146,11 @@ class LanguageModel(nn.Module):
         return next((moe.router.reads for moe in self.moe_layers().values()), None)
 
     def balance_losses(
-        self, routings: dict[int, Routing]
+        self, routings: dict[int, Routing], pooled: Mapping[int, Pooled] = ALONE
     ) -> dict[int, dict[str, Float[Tensor, ""]]]:
         """Per MoE layer, the unweighted loss of every measured balancer."""
         layers = self.moe_layers()
-        return {i: layers[i].balance_losses(routing) for i, routing in routings.items()}
+        return {i: layers[i].balance_losses(r, pooled.get(i, NOTHING)) for i, r in routings.items()}
 
     def moe_layers(self) -> dict[int, MoELayer]:
         """The MoE layers by the index of their block."""

@@ -1,8 +1,9 @@
 """One Mixture-of-Experts layer: route, drop over capacity, run the experts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import cast
 
 from jaxtyping import Float, Int
@@ -15,6 +16,9 @@ from moe_lab.experts import Experts
 from moe_lab.feed_forward import FeedForward
 from moe_lab.routing.base import Router, Routing
 from moe_lab.streams import Stream
+
+Pooled = Mapping[str, Float[Tensor, "_ E"]]  # by balancer, as of `Balancer.loss`
+NOTHING: Pooled = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -84,20 +88,20 @@ class MoELayer(nn.Module):
         finally:
             self._removed = None
 
-    def balance_losses(self, routing: Routing) -> dict[str, Float[Tensor, ""]]:
+    def balance_losses(
+        self, routing: Routing, pooled: Pooled = NOTHING
+    ) -> dict[str, Float[Tensor, ""]]:
         """The unweighted loss of every balancer that has one."""
-        losses = {name: balancer.loss(routing) for name, balancer in self._balancers().items()}
+        losses = {
+            name: balancer.loss(routing, pooled.get(name))
+            for name, balancer in self._balancers().items()
+        }
         return {name: loss for name, loss in losses.items() if loss is not None}
 
     @property
-    def needs_step(self) -> bool:
-        """Whether `before_step` must be called when a step has several micro-batches."""
-        return any(balancer.needs_step for balancer in self._balancers().values())
-
-    def before_step(self, routings: Sequence[Routing]) -> None:
-        """Show every balancer the records of all micro-batches of the step that begins."""
-        for balancer in self._balancers().values():
-            balancer.before_step(routings)
+    def pooling(self) -> dict[str, Balancer]:
+        """The balancers whose loss is of more than one rank and micro-batch."""
+        return {name: balancer for name, balancer in self._balancers().items() if balancer.pools}
 
     def after_step(self, counts: Int[Tensor, " E"]) -> None:
         """Tell every balancer the assignments of all tokens of an optimizer step."""

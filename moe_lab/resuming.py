@@ -12,9 +12,11 @@ from moe_lab.config.schema import Train
 from moe_lab.errors import ConfigError, Place, Problem
 from moe_lab.plan import unequal
 from moe_lab.progress import Reporter
+from moe_lab.ranks import ALONE, Ranks
 from moe_lab.store import layout
 from moe_lab.store.commit import State
 from moe_lab.store.disk import Disk
+from moe_lab.store.folders import resume_command
 from moe_lab.store.read import StoredRun, normal
 from moe_lab.store.run import Run
 
@@ -31,12 +33,16 @@ class Done:
     elapsed_s: float = 0.0
 
 
-def done(stored: StoredRun, state: State) -> Done:
+def done(state: State, elapsed_s: float = 0.0) -> Done:
     """Where a run goes on from a checkpoint."""
-    elapsed = stored.table("timing")["elapsed_s"]
-    elapsed_s = float(elapsed.iloc[-1]) if len(elapsed) else 0.0
     evaluated = state.extra.get("evaluated", state.step > 0)  # the first version did not say
     return Done(state.step, evaluated, elapsed_s)
+
+
+def elapsed_s(stored: StoredRun) -> float:
+    """Training time of a run so far."""
+    elapsed = stored.table("timing")["elapsed_s"]
+    return float(elapsed.iloc[-1]) if len(elapsed) else 0.0
 
 
 def settings(stored: StoredRun, overrides: Sequence[str] = ()) -> Resolved | None:
@@ -94,10 +100,22 @@ def _origins(path: Path, resolved: Resolved) -> dict[str, str]:
     return found
 
 
-def device(stored: StoredRun, resolved: Resolved) -> torch.device:
+def refuse_other_ranks(stored: StoredRun, ranks: Ranks) -> None:
+    """Raises ConfigError unless as many ranks go on with a run as it began with."""
+    began = stored.record.get("world_size", 1)
+    if began == ranks.world_size:
+        return
+    raise ConfigError(
+        f"{stored.directory} was begun by {began} rank{'s' * (began > 1)}, and {ranks.world_size} would go on with it: "
+        "capacity and the scopes of balance losses depend on how a batch is shared, and sums on their order",
+        help=f"go on with: {resume_command(stored.directory)}",
+    )
+
+
+def device(stored: StoredRun, resolved: Resolved, ranks: Ranks = ALONE) -> torch.device:
     """The device that a run began on; another one only where the run may choose and that is not there."""
     wanted = resolved.config.train.device if stored.record["device"] == "cuda" else "cpu"
-    return machine.device(wanted, resolved.locate("train.device"))
+    return machine.device(wanted, resolved.locate("train.device"), ranks.local_rank)
 
 
 def tell(run: Run, stored: StoredRun, train: Train, on: torch.device, reporter: Reporter) -> None:

@@ -7,7 +7,7 @@ from moe_lab import columns
 from moe_lab.evaluate import Evaluation
 from moe_lab.experiment import Experiment
 from moe_lab.metrics import Deaths, LoadWatch, deaths, mean_and_worst
-from moe_lab.store.run import Run
+from moe_lab.store.writer import Writer
 from moe_lab.tally import Reading
 
 
@@ -37,7 +37,7 @@ def headers(experiment: Experiment) -> dict[str, tuple[str, ...]]:
     return {name: columns.names(table) for name, table in tables.items()}
 
 
-def write_step(run: Run, step: Step, experiment: Experiment) -> None:
+def write_step(run: Writer, step: Step, experiment: Experiment) -> None:
     """One row of steps.csv, and per MoE layer one of utilization.csv, cv.csv and aux_loss.csv."""
     run.append(
         "steps",
@@ -58,7 +58,9 @@ def write_step(run: Run, step: Step, experiment: Experiment) -> None:
         write_layer(run, place, reading, step.deaths[layer], experiment.weights, grads)
 
 
-def write_evaluation(run: Run, step: int, found: Evaluation, weights: Mapping[str, float]) -> None:
+def write_evaluation(
+    run: Writer, step: int, found: Evaluation, weights: Mapping[str, float]
+) -> None:
     """One row of eval.csv, per MoE layer the rows with split eval and one of router.csv, and the arrays."""
     run.append("eval", {"step": step, **found.row()})
     for layer, portrait in found.layers.items():
@@ -84,7 +86,7 @@ def over_layers(
 
 
 def watch_step(
-    run: Run, step: int, watches: Mapping[int, LoadWatch], layers: Mapping[int, Reading]
+    run: Writer, step: int, watches: Mapping[int, LoadWatch], layers: Mapping[int, Reading]
 ) -> None:
     """Feed the verdicts with a logged step's loads; an event where one has just changed."""
     for layer, reading in layers.items():
@@ -95,7 +97,7 @@ def watch_step(
 
 
 def write_layer(
-    run: Run,
+    run: Writer,
     place: Mapping[str, object],
     reading: Reading,
     found: Deaths | None,

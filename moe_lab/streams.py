@@ -7,7 +7,7 @@ words to numbers are exact integer arithmetic, but for `normal`, which ends in o
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor
 
 Shape = tuple[int, ...]
 
+COUNTED = 4  # words that Philox makes of one value of its counter
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -23,17 +25,24 @@ class Stream:
 
     seed: int
     index: tuple[int | str, ...] = ()
+    first_row: int = 0  # of every draw: the rows before it are another rank's
 
     def at(self, *index: int | str) -> "Stream":
         """The stream one step further in: a training step, a micro-batch, a layer, a parameter's name."""
-        return Stream(self.seed, self.index + index)
+        return replace(self, index=self.index + index)
+
+    def after(self, rows: int) -> "Stream":
+        """The same stream without the first rows of each draw, which cost nothing."""
+        return replace(self, first_row=self.first_row + rows)
 
     def words(self, purpose: str, shape: Shape) -> NDArray[np.uint64]:
-        """Raw 64-bit words."""
+        """Raw 64-bit words, row after row along the first axis."""
         key = json.dumps(["moe-lab/1", self.seed, purpose, *self.index], separators=(",", ":"))
         digest = hashlib.sha256(key.encode()).digest()[:16]
-        philox = np.random.Philox(key=np.frombuffer(digest, dtype="<u8"), counter=0)
-        return np.asarray(philox.random_raw(int(np.prod(shape)))).reshape(shape)
+        counter, skipped = divmod(self.first_row * int(np.prod(shape[1:])), COUNTED)
+        philox = np.random.Philox(key=np.frombuffer(digest, dtype="<u8"), counter=counter)
+        drawn = np.asarray(philox.random_raw(skipped + int(np.prod(shape))))
+        return drawn[skipped:].reshape(shape)
 
     def integers(self, purpose: str, shape: Shape) -> NDArray[np.int64]:
         """Integers in [0, 2**24)."""
@@ -55,6 +64,6 @@ class Stream:
         quantiles: Tensor = torch.special.ndtri(torch.from_numpy(self.uniform(purpose, shape)))
         return quantiles.float()
 
-    def permutation(self, purpose: str, n: int) -> NDArray[np.int64]:
-        """An order of 0 … n-1, every order equally likely."""
-        return np.argsort(self.words(purpose, (n,)), kind="stable")
+    def permutation(self, purpose: str, *shape: int) -> NDArray[np.int64]:
+        """An order of 0 … n-1, every order equally likely; n numbers lie in rows of that shape."""
+        return np.argsort(self.words(purpose, shape).ravel(), kind="stable")

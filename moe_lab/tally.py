@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import log
+from types import MappingProxyType
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from moe_lab import columns, metrics
 from moe_lab.routing.base import Routing
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -112,16 +115,20 @@ class Tally:
         self._shape = (routing.n_experts, routing.top_k)
         self._names = tuple(raw)
 
+    @property
+    def sums(self) -> Float[Tensor, " n"]:
+        """All that was added up, on the device: ranks put the sum of theirs in its place."""
+        assert self._sums is not None, "nothing was added"
+        return self._sums
+
     def counts(self) -> Int[Tensor, " E"]:
         """Assignments per expert so far, on the device."""
-        assert self._sums is not None, "nothing was added"
-        return self._sums[: self._shape[0]].long()
+        return self.sums[: self._shape[0]].long()
 
-    def read(self) -> Reading:
-        """The numbers so far; waits for the device."""
-        assert self._sums is not None, "nothing was added"
+    def read(self, raw_of_step: Mapping[str, float] = NOTHING) -> Reading:
+        """The numbers so far; waits for the device. raw_of_step: losses that are not the mean of what was added."""
         n_experts, top_k = self._shape
-        sums = self._sums.tolist()
+        sums = self.sums.tolist()
         counts, kept = ([int(n) for n in sums[i : i + n_experts]] for i in (0, n_experts))
         ties, entropy, confidence, logit_norm, margin, *raw = sums[2 * n_experts :]
         tokens = sum(counts) // top_k
@@ -134,5 +141,6 @@ class Tally:
             margin=margin / tokens if top_k < n_experts else None,
             logit_norm=logit_norm / tokens,
             router_ties=int(ties),
-            raw={name: value / tokens for name, value in zip(self._names, raw, strict=True)},
+            raw={name: value / tokens for name, value in zip(self._names, raw, strict=True)}
+            | dict(raw_of_step),
         )

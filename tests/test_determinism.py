@@ -67,6 +67,10 @@ def test_run_json_says_which_level_holds_and_what_it_depends_on(finished: Path):
         section, _, name = key.partition(".")
         assert name in record[section] if name else section in record
     assert machine.determinism(torch.device("cuda"))["level"].endswith("was not tested")
+    assert record["world_size"] == 1
+    assert "gloo" not in said["level"]
+    assert "gloo" in machine.determinism(torch.device("cpu"), 2)["level"]
+    assert "NCCL" in machine.determinism(torch.device("cuda"), 2)["level"]
 
 
 def test_equal_bytes_with_every_lever_and_another_state_of_the_process(train_run: TrainRun):

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from moe_lab.experiment import Experiment
-from moe_lab.loop import train_step, weighted
+from moe_lab.loop import train_step
+from moe_lab.passes import weighted
 from moe_lab.routing.base import Routing
 from moe_lab.rows import Step
 from moe_lab.store.read import StoredRun

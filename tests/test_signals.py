@@ -58,6 +58,17 @@ def test_a_limit_of_time_asks_for_a_stop_and_a_signal_comes_first():
         assert (stop.asked, stop.reason, stop.exit_code) == (True, "SIGTERM", 143)
 
 
+def test_alone_ranks_agree_on_what_this_process_was_asked():
+    with StopRequest() as stop:
+        assert not stop.agree()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.agree()
+        assert (stop.exit_code, stop.reason) == (129, "SIGHUP")
+    with StopRequest(0) as late:
+        assert late.agree()
+        assert (late.exit_code, late.reason) == (75, "max-minutes")
+
+
 def test_without_a_signal_before_the_limit_there_is_no_stop():
     with StopRequest(1000) as stop:
         assert (stop.asked, stop.reason, stop.exit_code) == (False, "", 0)

@@ -1,6 +1,7 @@
 import itertools
 import subprocess
 import sys
+import tracemalloc
 from math import sqrt
 
 import numpy as np
@@ -16,6 +17,7 @@ from moe_lab.statistics import (
     interval,
     paired,
     sign_flip_p,
+    sign_flip_ps,
     signs,
     wilson,
 )
@@ -162,6 +164,21 @@ def test_drawn_flips_reach_every_sign():
     # more signs than a word of 64 bits has; zeros do not matter, and six equal differences have p = 2 / 64
     found = sign_flip_p([0.0] * 64 + [1.0] * 6)
     assert abs(found - 2 / 64) < 4 * sqrt(2 / 64 * 62 / 64 / 100_000)
+
+
+def test_arms_of_other_lengths_do_not_change_each_other():
+    drawn = np.random.default_rng(0)
+    arms = [list(drawn.normal(0.3, size=n)) for n in (7, 40, 5, 7, 40, 300)]
+    assert sign_flip_ps(arms) == [sign_flip_p(arm) for arm in arms]
+    assert sign_flip_ps([]) == []
+
+
+def test_flips_of_a_thousand_seeds_take_little_memory():
+    # all patterns at once: 100,000 x 1,000 signs in double precision are 800 MB; a block of 256 takes 2
+    tracemalloc.start()
+    sign_flip_p(np.random.default_rng(0).normal(size=1000))
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
 
 
 # Several tests read together

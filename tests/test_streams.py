@@ -57,6 +57,26 @@ def test_a_longer_draw_begins_with_the_shorter_one():
     assert torch.equal(stream.normal("w", (9, 7))[:4], stream.normal("w", (4, 7)))
 
 
+@pytest.mark.parametrize("skipped", [0, 1, 3, 4, 7])
+def test_a_later_rank_draws_the_rows_of_its_own_tokens(skipped):
+    # 7 words a row: most shares do not begin where Philox counts, after every 4 words
+    whole, later = Stream(5).at("layer"), Stream(5).after(skipped).at("layer")
+    assert np.array_equal(
+        later.words("w", (4, 7)), whole.words("w", (11, 7))[skipped : skipped + 4]
+    )
+    assert torch.equal(later.normal("w", (4, 7)), whole.normal("w", (11, 7))[skipped : skipped + 4])
+    assert np.array_equal(later.words("w", (5,)), whole.words("w", (12,))[skipped : skipped + 5])
+    assert later.after(2) == whole.after(skipped + 2)
+
+
+def test_a_permutation_of_rows_is_one_of_their_numbers():
+    flat, rows = Stream(5).permutation("p", 12), Stream(5).permutation("p", 4, 3)
+    assert np.array_equal(flat, rows)
+    later = Stream(5).after(2).permutation("p", 2, 3)
+    words = Stream(5).words("p", (12,))
+    assert np.array_equal(later, words[6:].argsort(kind="stable"))
+
+
 def test_uniform_draws_lie_strictly_inside_the_unit_interval_and_fill_it():
     u = Stream(1).uniform("u", (N,))
     # Multiples of 2**-25, odd: 0 and 1 are out of reach, and each of 256 cells expects 1024 +- 32.

@@ -18,6 +18,8 @@ class RouterZ(Balancer):
 
     balanced_loss = None
 
-    def loss(self, routing: Routing) -> Float[Tensor, ""]:
+    def loss(
+        self, routing: Routing, pooled: Float[Tensor, "n E"] | None = None
+    ) -> Float[Tensor, ""]:
         """Mean of squared logsumexp."""
         return routing.router_logits.logsumexp(-1).square().mean()

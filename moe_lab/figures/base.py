@@ -30,7 +30,8 @@ class Figure:
 
     def spec(self) -> dict[str, Any]:
         """The whole Vega-Lite definition, as JSON has it."""
-        spec: dict[str, Any] = self.chart.to_dict(validate=False)
+        with alt.data_transformers.disable_max_rows():  # 5,000, which a sweep of 500 runs has
+            spec: dict[str, Any] = self.chart.to_dict(validate=False)
         return spec | {
             "config": style.CONFIG,
             "description": f"{self.title}. {self.reading}",

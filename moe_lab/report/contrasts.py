@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moe_lab.statistics import Interval, equivalence_p, holm, interval, sign_flip_p, signs
+from moe_lab.statistics import Interval, equivalence_p, holm, interval, sign_flip_ps, signs
 
 SIGNIFICANT = 0.05
 BySeed = Mapping[int, float]
@@ -31,7 +31,7 @@ def differences(
     margin: what is surely within it, in the unit of the loss, is equivalent.
     """
     found = [[] if arm is baseline else _paired(arm, baseline) for arm in losses]
-    chance = [sign_flip_p(values) for values in found]
+    chance = sign_flip_ps(found)
     alike = [equivalence_p(values, margin) for values in found]
     tests = zip(chance, holm(chance), alike, holm(alike), strict=True)
     return [

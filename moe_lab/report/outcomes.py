@@ -9,6 +9,7 @@ from moe_lab.report import references
 from moe_lab.report.references import References
 from moe_lab.report.runs import open_run
 from moe_lab.report.summary import summarize
+from moe_lab.store.read import StoredRun
 
 # Name in files to words in tables, in the order of a table.
 SHOWN = {
@@ -82,6 +83,14 @@ def glances(directories: Sequence[Path]) -> list[Glance]:
     return [_glance(*pair) for pair in zip(directories, known, strict=True)]
 
 
+def outcomes_of(directory: Path) -> dict[str, Any]:
+    """OUTCOMES of a finished run, which are all of it that is kept: of ten thousand runs, too.
+
+    Raises ArtefactError as `glances` does.
+    """
+    return _stored(open_run(directory)) or reached(directory)
+
+
 def reached(directory: Path) -> dict[str, Any]:
     """OUTCOMES of a run from its tables: what it stores at its end."""
     return outcomes(summarize(directory))
@@ -127,8 +136,8 @@ def outcomes(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _glance(directory: Path, known: References) -> Glance:
     run = open_run(directory)
-    stored, summary = run.outcomes, run.summary
-    if summary is None or stored.keys() != set(OUTCOMES):
+    stored, summary = _stored(run), run.summary
+    if summary is None or stored is None:
         return Glance.of(summarize(directory, known))
     return Glance(
         name=run.name,
@@ -140,3 +149,8 @@ def _glance(directory: Path, known: References) -> Glance:
         outcomes=stored,
         rho=known.rho(run.record.get("role"), stored["lm_loss"]),
     )
+
+
+def _stored(run: StoredRun) -> dict[str, Any] | None:
+    """What a finished run has stored of OUTCOMES; None where it has others, or none."""
+    return run.outcomes if run.outcomes.keys() == set(OUTCOMES) else None

@@ -14,7 +14,7 @@ from moe_lab.plan import Plan, Point
 from moe_lab.report import doses, shared_settings
 from moe_lab.report.contrasts import Difference, differences
 from moe_lab.report.doses import DoseResponse
-from moe_lab.report.outcomes import OUTCOMES, Glance
+from moe_lab.report.outcomes import OUTCOMES
 from moe_lab.report.tuned import Tuned, tuned
 from moe_lab.statistics import Interval, Proportion, interval, pareto, wilson
 from moe_lab.store.sweep import FAILURES, RunState
@@ -86,12 +86,12 @@ def analyse(
     plan: Plan,
     base: Mapping[str, Any],
     states: Mapping[str, RunState],
-    seen: Mapping[str, Glance],
+    seen: Mapping[str, Outcomes],
     chains: Sequence[Chain] = (),
     *,
     margin: float = MARGIN,
 ) -> Analysis:
-    """A sweep from its plan, its base config, and by run name the state of all runs and a glance at the finished.
+    """A sweep from its plan, its base config, and by run name the state of all runs and what the finished came to.
 
     chains: what the tuning rule did. margin: in nats; differences that surely lie within are called equivalent.
     """
@@ -119,7 +119,7 @@ def analyse(
     )
 
 
-def _run(at: RunState, glance: Glance | None) -> Run:
+def _run(at: RunState, outcomes: Outcomes | None) -> Run:
     return Run(
         name=at.run.name,
         point=at.run.point.name,
@@ -127,7 +127,7 @@ def _run(at: RunState, glance: Glance | None) -> Run:
         seed=at.run.seed,
         state=at.state,
         error=next(iter((at.error or "").splitlines()), None),
-        outcomes=glance.outcomes if glance else BLANK,
+        outcomes=outcomes or BLANK,
     )
 
 

@@ -61,7 +61,8 @@ class Reference(Router):
         logits = self.logits(x)
         probs = logits.softmax(-1)
         if self.reads is None:
-            labels = torch.arange(len(x), device=x.device)
+            places = stream.first_row, stream.first_row + len(x)
+            labels = torch.arange(*places, device=x.device)
         assert labels is not None, f"labels must be given: {self.reads}"
         chosen = self.assign(labels, probs.shape[1], self.top_k, stream)
         return routed(logits, probs, chosen, self._gates(probs, chosen), chosen.new_zeros(()))

@@ -5,7 +5,7 @@ import torch
 
 from moe_lab import metrics
 from moe_lab.balancing.switch import Switch
-from moe_lab.loop import weighted
+from moe_lab.passes import weighted
 from moe_lab.routing.base import Routing
 from moe_lab.routing.top_k import TopK
 from moe_lab.streams import Stream
