@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pictures
+import scaling
 import snippets
 import typer
 
@@ -23,7 +24,14 @@ from moe_lab.registry import BALANCERS, PACKAGE, ROUTERS, Registry
 from moe_lab.store import layout
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/config.md", "docs/doors.md", "docs/reliability.md", "runs/README.md")
+PAGES = (
+    "README.md",
+    "docs/config.md",
+    "docs/doors.md",
+    "docs/reliability.md",
+    "docs/scaling.md",
+    "runs/README.md",
+)
 TORTURE = ROOT / "docs" / "torture.json"  # what `make torture` tried
 FAULTS = {  # that tests/mutants.py seeds under these names
     "M1": "a file is written in its place, not beside it and renamed",
@@ -226,6 +234,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "torture": torture,
     "torture_summary": torture_summary,
     "mutants": mutants,
+    **scaling.TABLES,
 }
 
 

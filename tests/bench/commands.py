@@ -1,13 +1,13 @@
 """What commands take from their start to their end, by CPU time and peak memory of the whole process."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 import tables
+from processes import measure
 
 PROGRAM = Path(sys.executable).with_name("moe-lab")
 
@@ -49,19 +49,6 @@ def _copy(run: Path, copy: Path) -> Path:
 
 def _cells(arguments: Sequence[str], times: int) -> tuple[str, str, str]:
     """Medians over so many calls."""
-    found = [measure(arguments) for _ in range(times)]
-    cpu, wall, memory = (median(values) for values in zip(*found, strict=True))
-    return f"{cpu:.2f}", f"{wall:.2f}", f"{memory:.0f}"
-
-
-def measure(arguments: Sequence[str]) -> tuple[float, float, float]:
-    """CPU seconds, wall seconds and peak resident megabytes of one call."""
-    before = os.times()
-    process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, arguments)
-    scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
-    wall = os.times().elapsed - before.elapsed
-    return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * scale / 1e6
+    found = [measure([PROGRAM, *arguments]) for _ in range(times)]
+    cpu, wall = (median(used.cpu_s for used in found), median(used.wall_s for used in found))
+    return f"{cpu:.2f}", f"{wall:.2f}", f"{median(used.peak_mb for used in found):.0f}"

@@ -32,6 +32,10 @@ def test_steps_are_never_rounded():
     assert [row["x"] for row in data(figure({"x": floats, "y": [0.0, 0.0]}))] == steps
 
 
+def test_a_figure_of_more_rows_than_altair_likes_is_drawn():
+    assert len(data(figure({"x": [*range(5001)], "y": [0.0] * 5001}))) == 5001
+
+
 def test_what_is_not_finite_is_null_in_strict_json():
     spec = figure({"x": [1, 2, 3], "y": [nan, inf, -inf]}).spec()
     assert json.loads(json.dumps(spec, allow_nan=False)) == spec

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from moe_lab.config import load
 from moe_lab.plan import Plan, PlannedRun, Point
-from moe_lab.report.outcomes import OUTCOMES, Glance
+from moe_lab.report.outcomes import OUTCOMES
 from moe_lab.report.sweeps import Analysis, analyse
 from moe_lab.store.sweep import RunState
 
@@ -35,10 +34,6 @@ def state(run: PlannedRun, result: Found) -> RunState:
     return RunState(run, "pending" if result is None else "finished")
 
 
-def glance(run: PlannedRun, result: dict[str, Any]) -> Glance:
-    return Glance(run.name, Path("/elsewhere") / run.name, "finished", 5, 5, {}, result, None)
-
-
 @cache
 def base(*settings: str) -> dict[str, Any]:
     return load(None, ["name=collapse", *settings]).config.model_dump()
@@ -61,7 +56,7 @@ def sweep(
     ]
     runs = runs[::-1] if backwards else runs
     states = {run.name: state(run, result) for run, result in runs}
-    seen = {run.name: glance(run, result) for run, result in runs if isinstance(result, dict)}
+    seen = {run.name: result for run, result in runs if isinstance(result, dict)}
     return analyse("sweep-alpha", planned, base(*on), states, seen, **options)
 
 

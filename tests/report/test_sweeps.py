@@ -13,7 +13,7 @@ from moe_lab.report.sweeps import Analysis, Row
 from moe_lab.statistics import Interval, interval, wilson
 from moe_lab.store.sweep import RunState, StoredSweep, create_sweep
 
-from .sweeps_by_hand import alphas, base, found, gaps, glance, plan
+from .sweeps_by_hand import alphas, base, found, gaps, plan
 
 
 def rows(analysis: Analysis) -> dict[str, Row]:
@@ -67,7 +67,7 @@ def test_a_run_that_has_not_finished_counts_for_nothing_though_it_has_outcomes()
         planned,
         base(),
         {run.name: RunState(run, state) for state, run in states.items()},
-        {run.name: glance(run, found(seed)) for seed, run in enumerate(planned.runs)},
+        {run.name: found(seed) for seed, run in enumerate(planned.runs)},
     )
     (row,) = analysis.points
     assert (row.n, row.failed, row.loss) == (1, 0, Interval(0.0, None, 1))
