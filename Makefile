@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test engines browser torture smoke check bench mutants coverage format docs clean
+.PHONY: setup demo test engines browser torture smoke check bench scale mutants coverage format docs clean
 
 setup: $(READY)
 
@@ -63,6 +63,11 @@ check: $(READY)
 # Beside other implementations, which only this needs: ten minutes; BENCH=--quick: less than one.
 bench: $(READY)-bench
 	@$(BIN)/python tests/bench $(BENCH)
+
+# What 10,000 runs that nobody trained take to plan, drive and read: half an hour, and three GB of disk in between.
+scale: $(READY)
+	$(BIN)/python tests/bench/scale.py docs/scale.json
+	$(BIN)/python docs/generate.py
 
 $(READY)-bench: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -117,7 +117,7 @@ def _cost(used: Usage) -> dict[str, float]:
 def _counted(folder: Path, run: Path, runs: int, steps: int) -> dict[str, dict[str, int]]:
     """The calls about files of every part of a sweep of so many runs."""
     for each in (folder, folder / "fenced"):
-        _part("plan", each, runs // 10, 10, steps)
+        _part("plan", each, runs // 5, 5, steps)
     sweep, fenced = folder / "scale", folder / "fenced" / "scale"
     parts: dict[str, Sequence[object]] = {
         "drive": ("drive", sweep, run, ""),
