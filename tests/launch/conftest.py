@@ -14,6 +14,8 @@ from moe_lab.store import layout
 from moe_lab.store.sweep import StoredSweep
 
 STAND_INS = Path(__file__).parent / "slurm_stand_ins"
+SMALLER = () if "MOE_LAB_TORTURE" in os.environ else ("batch_size=6", "eval.tokens=1024")
+ALPHA = ("alpha", "steps=60", *SMALLER)  # what launchers are compared by: a sweep of 15 runs
 
 
 def tables(sweep: Path) -> dict[str, bytes]:
@@ -26,9 +28,9 @@ def tables(sweep: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def alpha(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`sweep alpha steps=60`, all of it by the local launcher; to be read."""
+    """The sweep ALPHA, all of it by the local launcher; to be read."""
     runs = tmp_path_factory.mktemp("locally")
-    done = cli("sweep", "alpha", "steps=60", "--runs-dir", runs)
+    done = cli("sweep", *ALPHA, "--runs-dir", runs)
     assert done.exit_code == 0, done.stderr
     return runs / "sweep-alpha"
 
