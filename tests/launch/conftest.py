@@ -14,7 +14,7 @@ from moe_lab.store import layout
 from moe_lab.store.sweep import StoredSweep
 
 STAND_INS = Path(__file__).parent / "slurm_stand_ins"
-SMALLER = () if "MOE_LAB_TORTURE" in os.environ else ("batch_size=6", "eval.tokens=1024")
+SMALLER = () if os.environ.get("MOE_LAB_ENGINES") == "full" else ("batch_size=6", "eval.tokens=1024")
 ALPHA = ("alpha", "steps=60", *SMALLER)  # what launchers are compared by: a sweep of 15 runs
 
 
