@@ -24,10 +24,10 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not engines"
 
-# Ray, submitit and torchrun at work, for which their extras are installed: up to six minutes on two cores. One test after the
-# other, for each of them keeps both cores busy. MOE_LAB_ENGINES=full: sweeps of full size.
+# Ray, submitit and torchrun at work, for which their extras are installed: up to six minutes on two cores. A file of
+# tests beside another, for engines wait much. MOE_LAB_ENGINES=full: sweeps of full size.
 engines: $(READY)-engines
-	OMP_NUM_THREADS=1 MOE_LAB_ENGINES=$(MOE_LAB_ENGINES) $(BIN)/pytest -m engines
+	OMP_NUM_THREADS=1 MOE_LAB_ENGINES=$(MOE_LAB_ENGINES) $(BIN)/pytest -m engines -n 2 --dist loadfile
 
 $(READY)-engines: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,slurm]'

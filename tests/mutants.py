@@ -200,7 +200,7 @@ MUTANTS = (
     Mutant("store/disk.py", "            self.write_all(descriptor, data)\n            self.system.sync(descriptor)\n", "            self.write_all(descriptor, data)\n", "reliability/test_power_loss.py"),  # M2
     Mutant("store/disk.py", "                self.system.sync(descriptor)\n            finally", "                pass\n            finally", "reliability/test_power_loss.py"),  # M3
     Mutant("store/tables.py", "            self._disk.system.sync(self._descriptor)\n", "            pass\n", "reliability/test_power_loss.py"),  # M4
-    Mutant("store/commit.py", "    _checked_files(target)\n    _delete_old(disk, directory, state.step, keep)\n", "    _delete_old(disk, directory, state.step, keep)\n    _checked_files(target)\n", "reliability/test_errors.py"),  # M5
+    Mutant("store/commit.py", "    _checked_files(target)\n    _delete_old(disk, directory, state.step, keep, damaged)\n", "    _delete_old(disk, directory, state.step, keep, damaged)\n    _checked_files(target)\n", "reliability/test_errors.py"),  # M5
     Mutant("store/tables.py", "        disk.cut(path, prefix.length)\n", "", "reliability/test_sequences.py store/test_reopen.py"),  # M7
     Mutant("store/run.py", "            lock = Lock(directory, disk)\n            undo.callback(lock.close)\n            clear_leftovers(disk, directory)\n", "            clear_leftovers(disk, directory)\n            lock = Lock(directory, disk)\n            undo.callback(lock.close)\n", "reliability/test_writers.py"),  # M11
     Mutant("store/disk.py", 'raise StorageError(f"cannot write {path}: {error.strerror}", help=remedy) from error', "pass", "reliability/test_errors.py"),  # M12

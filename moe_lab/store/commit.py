@@ -4,7 +4,7 @@ A commit also vouches for each table up to its step: a resumed run continues at 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +41,21 @@ class Commit:
     state: State
     tables: Mapping[str, Prefix]
     skipped: tuple[str, ...]  # what is wrong with each newer one
+    damaged: frozenset[int]  # the steps of these
 
 
 def write_commit(
-    disk: Disk, directory: Path, state: State, tables: Mapping[str, Prefix], *, keep: int
+    disk: Disk,
+    directory: Path,
+    state: State,
+    tables: Mapping[str, Prefix],
+    *,
+    keep: int,
+    damaged: Collection[int] = (),
 ) -> None:
     """Stages, syncs, renames and re-reads a checkpoint of the run, then deletes all but `keep`.
 
+    Those of the steps `damaged` are deleted first and count for nothing.
     The tables must be synced before. Raises StorageError, or ArtefactError if it does not read
     back; earlier commits are then still there.
     """
@@ -59,7 +67,7 @@ def write_commit(
         _put(disk, staging, target)
         undo.pop_all()
     _checked_files(target)
-    _delete_old(disk, directory, state.step, keep)
+    _delete_old(disk, directory, state.step, keep, damaged)
 
 
 def newest_commit(directory: Path) -> Commit:
@@ -67,15 +75,15 @@ def newest_commit(directory: Path) -> Commit:
 
     Raises ArtefactError naming what is wrong with each.
     """
-    skipped: list[str] = []
-    for _, folder in reversed(_checkpoints(directory)):
+    skipped: dict[int, str] = {}
+    for step, folder in reversed(_checkpoints(directory)):
         try:
             state, tables = _load(directory, folder)
         except ArtefactError as error:
-            skipped.append(str(error))
+            skipped[step] = str(error)
         else:
-            return Commit(state, tables, tuple(skipped))
-    raise ArtefactError("\n  ".join([f"{directory} has no intact checkpoint", *skipped]))
+            return Commit(state, tables, tuple(skipped.values()), frozenset(skipped))
+    raise ArtefactError("\n  ".join([f"{directory} has no intact checkpoint", *skipped.values()]))
 
 
 def clear_leftovers(disk: Disk, directory: Path) -> None:
@@ -140,10 +148,14 @@ def _put(disk: Disk, staging: Path, target: Path) -> None:
         disk.discard_tree(aside)
 
 
-def _delete_old(disk: Disk, directory: Path, newest: int, keep: int) -> None:
-    """Keeps the last before the newest; later steps are damaged ones and count for nothing."""
-    before = [folder for step, folder in _checkpoints(directory) if step < newest]
-    for folder in before[: max(0, len(before) - (keep - 1))]:
+def _delete_old(
+    disk: Disk, directory: Path, newest: int, keep: int, damaged: Collection[int]
+) -> None:
+    """Keeps the last intact ones before the newest; later steps are damaged ones and count for nothing."""
+    before = {step: folder for step, folder in _checkpoints(directory) if step < newest}
+    worthless = [folder for step, folder in before.items() if step in damaged]
+    intact = [folder for step, folder in before.items() if step not in damaged]
+    for folder in [*worthless, *intact[: max(0, len(intact) - (keep - 1))]]:
         trash = folder.with_name(layout.STAGING + folder.name)
         # a kill leaves no half of a checkpoint under a checkpoint's name
         disk.rename(folder, trash)

@@ -41,6 +41,7 @@ class Run:
         self._disk = disk
         self.directory = directory
         self.skipped: tuple[str, ...] = ()  # newer checkpoints that `reopen` found damaged
+        self._damaged: frozenset[int] = frozenset()  # their steps
         self.differences: list[str] = []  # rows that came out otherwise when computed again
         self.step = step  # of the last commit
         with ExitStack() as self._open:
@@ -110,7 +111,7 @@ class Run:
             undo.pop_all()  # the lock is the run's
             run = cls(disk, directory, lock, commit.tables, commit.state.step)
             undo.callback(run.close)
-            run.skipped = commit.skipped
+            run.skipped, run._damaged = commit.skipped, commit.damaged
             run._tails.settle(commit.tables)  # what a kill left when their rows were committed
             run.status("running")
             undo.pop_all()
@@ -148,7 +149,8 @@ class Run:
         for name, step in self._tails.settle(tables).items():
             self.event("nondeterminism", table=name, step=step)
             self.differences.append(f"{name}.csv: step {step} came out otherwise than before")
-        write_commit(self._disk, self.directory, state, tables, keep=keep)
+        self._damaged -= {state.step}  # replaced by an intact one
+        write_commit(self._disk, self.directory, state, tables, keep=keep, damaged=self._damaged)
         self.step = state.step
         self.status("running")
 

@@ -8,8 +8,9 @@ import pytest
 
 from moe_lab.errors import ArtefactError, MoeLabError, StorageError
 from moe_lab.store import Run, StoredRun
+from moe_lab.store.commit import newest_commit
 
-from .conftest import new_run, read, train_to
+from .conftest import new_run, read, state_at, train_to
 
 
 def results(directory: Path) -> dict[str, bytes]:
@@ -154,3 +155,32 @@ def test_errors_of_a_run_are_for_users(runs: Path) -> None:
     (runs / "x/run.json").write_text("{}")
     with pytest.raises(MoeLabError, match="no schema version"):
         Run.reopen(runs / "x")
+
+
+def test_a_damaged_checkpoint_is_kept_instead_of_no_intact_one(runs: Path) -> None:
+    def kept() -> list[str]:
+        return sorted(path.name[-1] for path in (runs / "x/checkpoints").iterdir())
+
+    with new_run(runs) as run:
+        train_to(run, start=1, stop=5, every=2, keep=2)
+    (runs / "x/checkpoints/step-00000004/model.safetensors").write_bytes(b"")
+    run, state = Run.reopen(runs / "x")
+    assert state.step == 2
+    with run:
+        train_to(run, start=3, stop=3, every=1, keep=2)
+        assert kept() == ["2", "3", "4"]
+        run.commit(state_at(5), keep=2)
+        assert kept() == ["3", "5"]
+
+
+def test_a_damaged_checkpoint_that_was_made_again_counts_again(runs: Path) -> None:
+    with new_run(runs) as run:
+        train_to(run, start=1, stop=5, every=2, keep=2)
+    (runs / "x/checkpoints/step-00000004/model.safetensors").write_bytes(b"")
+    run, _ = Run.reopen(runs / "x")
+    with run:
+        run.commit(state_at(4), keep=2)
+        run.commit(state_at(5), keep=2)
+    assert newest_commit(runs / "x").state.step == 5
+    (runs / "x/checkpoints/step-00000005/COMMIT.json").unlink()
+    assert newest_commit(runs / "x").state.step == 4
