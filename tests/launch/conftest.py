@@ -1,9 +1,10 @@
-"""What the launchers are compared with, and the folder in which stand-ins take the place of Slurm."""
+"""What the launchers are compared with, stand-ins in the place of Slurm, and a cluster of Ray."""
 
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from conftest import Cli, results
 from moe_lab.store import layout
 from moe_lab.store.sweep import StoredSweep
 
+from .ray_nodes import add_node
+
 STAND_INS = Path(__file__).parent / "slurm_stand_ins"
-SMALLER = () if os.environ.get("MOE_LAB_ENGINES") == "full" else ("batch_size=6", "eval.tokens=1024")
+SMALLER = (
+    () if os.environ.get("MOE_LAB_ENGINES") == "full" else ("batch_size=6", "eval.tokens=1024")
+)
 ALPHA = ("alpha", "steps=60", *SMALLER)  # what launchers are compared by: a sweep of 15 runs
 
 
@@ -88,3 +93,26 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     found = StandIn(folder)
     found.places(2)
     return found
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head without a CPU, and two nodes; they see within two seconds that one is gone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # the loopback interface alone
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        Cluster = pytest.importorskip("ray.cluster_utils").Cluster
+
+        health = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
+        head = {
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "_system_config": {**health, "health_check_initial_delay_ms": 0},
+        }
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        for _ in range(2):
+            add_node(cluster)
+        cluster.wait_for_nodes()
+        yield cluster
+        cluster.shutdown()

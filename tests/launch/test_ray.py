@@ -21,17 +21,13 @@ from moe_lab.errors import ConfigError, EngineError
 from moe_lab.launch.base import Demand
 from moe_lab.launch.local import Local
 from moe_lab.launch.ray import Ray, _refuse_malformed
-from moe_lab.report import sweep_reading, sweep_tables
 from moe_lab.signals import ASKED
-from moe_lab.store.attempts import Attempts
 from moe_lab.store.lock import is_locked
 from moe_lab.store.read import StoredRun
 from moe_lab.store.sweep import StoredSweep
-from moe_lab.sweep.begin import begin
 from moe_lab.sweep.drive import Policy, drive
-from moe_lab.sweep.grid import plan
 
-from .conftest import ALPHA, tables
+from .ray_nodes import When
 
 GRID = [{"moe.alpha": 0.0}, {"moe.alpha": 0.1}]
 LONG = "steps=5000"  # a run of many seconds, which is never to reach its end
@@ -89,73 +85,6 @@ def test_where_nothing_answers_the_plan_is_kept_and_can_be_made_elsewhere(
 
 
 # At work
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head without a CPU, and two nodes; they see within two seconds that one is gone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # the loopback interface alone
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        Cluster = pytest.importorskip("ray.cluster_utils").Cluster
-
-        health = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
-        head = {
-            "num_cpus": 0,
-            "include_dashboard": False,
-            "_system_config": {**health, "health_check_initial_delay_ms": 0},
-        }
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(2):
-            add_node(cluster)
-        cluster.wait_for_nodes()
-        yield cluster
-        cluster.shutdown()
-
-
-def add_node(cluster: Any) -> None:
-    """One of one CPU, started as in the background of a script: with Ctrl-C ignored."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cluster.add_node(num_cpus=1, wait=False)
-    signal.signal(signal.SIGINT, before)
-
-
-class When(Told):
-    """Does something once, at the first step that is told of after so many runs have ended."""
-
-    def __init__(self, act: Callable[[str], object], after: int = 0) -> None:
-        super().__init__()
-        self.act, self.after, self.done = act, after, False
-
-    def step(self, run: str, step: int, steps: int, lm_loss: float, n_eff: float | None) -> None:
-        super().step(run, step, steps, lm_loss, n_eff)
-        if not self.done and len(self.of("finished")) >= self.after:
-            self.done = True
-            self.act(run)
-
-
-@pytest.mark.engines
-@pytest.mark.parametrize("after", [0, 3, 6, 9, 12])
-def test_a_node_that_dies_changes_no_byte_of_a_sweep(
-    cluster: Any, alpha: Path, tmp_path: Path, after: int
-) -> None:
-    def kill_node(run: str) -> None:
-        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-        add_node(cluster)
-
-    sweep, told = begin(plan(ALPHA), tmp_path), When(kill_node, after)
-    assert drive(sweep, Ray(Demand(), address=cluster.address), told, Policy()) == 0
-    assert told.done
-    found = sweep_reading.read(StoredSweep(sweep.directory))
-    sweep.write_tables(runs=sweep_tables.runs_csv(found), points=sweep_tables.to_csv(found))
-    assert tables(sweep.directory) == tables(alpha)
-    names = [run.name for run in sweep.plan.runs]
-    assert len(names) == 15
-    attempts = {name: Attempts(sweep.directory).number(name) for name in names}
-    lost = told.of("interrupted")
-    assert attempts == {name: 2 if name in lost else 1 for name in names}
-    assert len(lost) <= 1
 
 
 @pytest.mark.engines
