@@ -193,7 +193,7 @@ MUTANTS = (
     Mutant("sweep/drive.py", "self.launcher.fenced or self.attempts.number(run.name)", "self.launcher.fenced", "sweep/test_engines.py"),
     Mutant("sweep/drive.py", "            elif self._adopted(found.run):", "            elif False:", "sweep/test_engines.py"),
     Mutant("sweep/drive.py", "self.attempts.note_job(name, job)", "pass", "sweep/test_engines.py"),
-    Mutant("job/carry_out.py", "if task.attempt is not None:", "if False:", "sweep/test_engines.py"),
+    Mutant("job/carry_out.py", "if task.attempt is not None:", "if False:", "job/test_carry_out.py"),
     Mutant("job/following.py", "self._turns.rotate(-len(looked_at))", "pass", "job/test_following.py"),
     Mutant("cli/launching.py", "if ranks.launched():", "if False:", "cli/test_sweeping.py"),
     Mutant("store/disk.py", 'temporary = path.with_name(f".{path.name}.new")', "temporary = path", "reliability/test_kills.py"),  # M1

@@ -16,7 +16,7 @@ from moe_lab.errors import ConfigError, EngineError
 from moe_lab.job.following import Courses
 from moe_lab.job.ray.client import serve
 from moe_lab.job.ray.talk import Lost, Room, Start, Stop, Wanted
-from moe_lab.job.sharing import plan_of
+from moe_lab.job.same_sweep import plan_of
 from moe_lab.job.task import Ended, Message, Task
 from moe_lab.launch.base import NO_JOBS, Demand, Launcher
 from moe_lab.launch.local import seats

@@ -18,7 +18,7 @@ from annotated_types import Ge, Gt, Le
 
 from moe_lab.errors import ConfigError, EngineError
 from moe_lab.job.following import Courses
-from moe_lab.job.sharing import plan_of
+from moe_lab.job.same_sweep import plan_of
 from moe_lab.job.slurm.asked import Asked, asked
 from moe_lab.job.slurm.call import Call
 from moe_lab.job.slurm.cluster import Cluster, LocalCluster, Needs, SlurmCluster

@@ -19,7 +19,7 @@ from ray import exceptions
 from moe_lab.errors import EngineError, StorageError
 from moe_lab.job.ray.nodes import Nodes
 from moe_lab.job.ray.talk import Room, Wanted
-from moe_lab.job.sharing import refuse_other
+from moe_lab.job.same_sweep import refuse_other
 from moe_lab.job.starting import THREADS
 from moe_lab.job.task import Ended, Note, Task
 from moe_lab.progress.base import Silent

@@ -32,7 +32,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Start:
-    """A task for the cluster; plan: as `sharing.plan_of` has it."""
+    """A task for the cluster; plan: as `same_sweep.plan_of` has it."""
 
     task: Task
     plan: str

@@ -16,7 +16,7 @@ from typing import Any
 
 from moe_lab.errors import MoeLabError
 from moe_lab.job.carry_out import ended
-from moe_lab.job.sharing import refuse_other
+from moe_lab.job.same_sweep import refuse_other
 from moe_lab.job.slurm.folder import JobFolder, Report
 from moe_lab.job.task import Ended, Task
 from moe_lab.progress.base import Silent
@@ -33,7 +33,7 @@ class Call:
     """A run, for one attempt, and where its job tells what came of it: all that a job is given."""
 
     task: Task
-    plan: str  # of the sweep, see moe_lab.job.sharing
+    plan: str  # of the sweep, see moe_lab.job.same_sweep
     folder: Path
 
     def __call__(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 from conftest import MakeSweep, results
 
 from moe_lab import config, session
-from moe_lab.job.sharing import plan_of
+from moe_lab.job.same_sweep import plan_of
 from moe_lab.job.slurm import call as calling
 from moe_lab.job.slurm.call import Call, Notice
 from moe_lab.job.slurm.folder import JobFolder, Report

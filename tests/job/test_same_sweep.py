@@ -7,7 +7,7 @@ import pytest
 from conftest import MakeSweep
 
 from moe_lab.errors import StorageError
-from moe_lab.job.sharing import plan_of, refuse_other
+from moe_lab.job.same_sweep import plan_of, refuse_other
 
 ONE = [{"moe.alpha": 0.0}]
 
