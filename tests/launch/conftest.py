@@ -17,10 +17,9 @@ from moe_lab.store.sweep import StoredSweep
 from .ray_nodes import add_node
 
 STAND_INS = Path(__file__).parent / "slurm_stand_ins"
-SMALLER = (
-    () if os.environ.get("MOE_LAB_ENGINES") == "full" else ("batch_size=6", "eval.tokens=1024")
-)
-ALPHA = ("alpha", "steps=60", *SMALLER)  # what launchers are compared by: a sweep of 15 runs
+FULL = os.environ.get("MOE_LAB_ENGINES") == "full"
+ALPHA = ("alpha", "steps=60", *(() if FULL else ("batch_size=6", "eval.tokens=1024")))
+SEEDS = "3" if FULL else "1"  # by ALPHA at so many, of five runs each, launchers are compared
 
 
 def tables(sweep: Path) -> dict[str, bytes]:
@@ -35,7 +34,7 @@ def tables(sweep: Path) -> dict[str, bytes]:
 def alpha(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep ALPHA, all of it by the local launcher; to be read."""
     runs = tmp_path_factory.mktemp("locally")
-    done = cli("sweep", *ALPHA, "--runs-dir", runs)
+    done = cli("sweep", *ALPHA, "--seeds", SEEDS, "--runs-dir", runs)
     assert done.exit_code == 0, done.stderr
     return runs / "sweep-alpha"
 

@@ -22,7 +22,7 @@ from moe_lab.launch.slurm import Slurm, shares
 from moe_lab.store.attempts import Attempts
 from moe_lab.store.sweep import StoredSweep
 
-from .conftest import ALPHA, StandIn, tables
+from .conftest import ALPHA, SEEDS, StandIn, tables
 
 ONE = [{"moe.alpha": 0.0}]
 TWO = [{"moe.alpha": 0.0}, {"moe.alpha": 0.1}]
@@ -384,8 +384,8 @@ def test_a_driver_that_is_stopped_saves_its_runs_and_they_do_not_come_again(
 def test_submitits_own_executor_makes_the_tables_of_the_local_launcher_though_a_job_is_killed(
     alpha: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    sweep, victim = tmp_path / "sweep-alpha", "alpha-0.01-s1"
-    asked = ("sweep", *ALPHA, "--runs-dir", tmp_path, *OPTIONS)
+    sweep, victim = tmp_path / "sweep-alpha", "alpha-0.01-s0"
+    asked = ("sweep", *ALPHA, "--seeds", SEEDS, "--runs-dir", tmp_path, *OPTIONS)
     with driving(*asked, "--launcher-opt", "cluster=local") as driver:
         until(lambda: trained(sweep, victim) > 10, driver)
         status = json.loads((sweep / victim / "status.json").read_text())
